@@ -1,0 +1,252 @@
+//! The traveller: one event, as the app posted it.
+//!
+//! An [`Event`] borrows everything from the request; a [`Kept`] is its owned form, in two allocations, for as long as a
+//! delivery needs it. `data` and `context` are JSON text, carried byte for byte and never parsed into a tree.
+//!
+//! **Invariant:** an `Event` is valid: its type, id and time follow the interface's grammar, and its JSON texts are
+//! well-formed UTF-8 JSON, at most [`MAX_DEPTH`] deep, without lone surrogate escapes.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// The most arrays and objects that may stand inside one another in `data` or `context`.
+pub const MAX_DEPTH: usize = 127;
+
+/// One event, borrowed from wherever its bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    pub id: &'a str,
+    pub event_type: &'a str,
+    pub time: Time<'a>,
+    /// JSON text; `None` where the app gave none.
+    pub context: Option<&'a str>,
+    /// JSON text.
+    pub data: &'a str,
+    pub trace: Option<&'a Trace>,
+}
+
+/// When an event happened: the RFC 3339 text as carried, and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time<'a> {
+    pub text: &'a str,
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub unix_seconds: i64,
+}
+
+impl<'a> Time<'a> {
+    /// Reads RFC 3339 (`2026-11-22T19:21:53.5+01:00`), and nothing wider.
+    pub fn parse(text: &'a str) -> Option<Time<'a>> {
+        let shape = text.as_bytes();
+        let date = shape.get(..10)?;
+        let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+        let date_shape = digits(&date[..4]) && date[4] == b'-' && digits(&date[5..7]) && date[7] == b'-' && digits(&date[8..]);
+        let clock = shape.get(11..19)?;
+        let clock_shape =
+            digits(&clock[..2]) && clock[2] == b':' && digits(&clock[3..5]) && clock[5] == b':' && digits(&clock[6..]);
+        let mut rest = shape.get(19..)?;
+        if let Some(fraction) = rest.strip_prefix(b".") {
+            let end = fraction.iter().position(|byte| !byte.is_ascii_digit())?;
+            rest = fraction.get(end..).filter(|_| (1..=18).contains(&end))?;
+        }
+        let zone_shape = match rest {
+            [b'Z' | b'z'] => true,
+            [b'+' | b'-', offset @ ..] => offset.len() == 5 && digits(&offset[..2]) && offset[2] == b':' && digits(&offset[3..]),
+            _ => false,
+        };
+        if !(date_shape && matches!(shape[10], b'T' | b't') && clock_shape && zone_shape) {
+            return None;
+        }
+        // jiff knows calendars and leap seconds, but only nine digits of a fraction: it needs none of them here.
+        let seconds = format!("{}{}", &text[..19], std::str::from_utf8(rest).ok()?);
+        let unix_seconds = seconds.parse::<jiff::Timestamp>().ok()?.as_second();
+        Some(Time { text, unix_seconds })
+    }
+}
+
+/// A W3C trace context, as the app sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// `version-traceid-parentid-flags`, checked.
+    pub parent: Box<str>,
+    pub state: Option<Box<str>>,
+}
+
+impl Trace {
+    /// Reads a `traceparent` (W3C Trace Context, version 00 and, as it asks, later ones by their first four fields).
+    pub fn parse(parent: &str, state: Option<&str>) -> Option<Trace> {
+        let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let zeros = |part: &str| part.bytes().all(|byte| byte == b'0');
+        let mut fields = parent.split('-');
+        let (version, trace, span, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let shape = version.len() == 2 && trace.len() == 32 && span.len() == 16 && flags.len() == 2;
+        let content = [version, trace, span, flags].into_iter().all(hex) && !zeros(trace) && !zeros(span);
+        let known = version != "ff" && (version != "00" || fields.next().is_none());
+        (shape && content && known).then(|| Trace { parent: parent.into(), state: state.map(Box::from) })
+    }
+
+    /// The 32 hex digits that name the trace.
+    pub fn id(&self) -> &str {
+        self.parent.get(3..35).unwrap_or_default()
+    }
+}
+
+/// Whether `text` may be an event's type: 1–255 of `A-Z a-z 0-9 . _ - : /`.
+pub fn is_type(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/'))
+}
+
+/// Whether `text` may be an event's id: 1–255 visible ASCII characters.
+pub fn is_id(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// An id sidehook makes: a prefix and a UUIDv7 (RFC 9562) in lower-case hex without dashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct GeneratedId([u8; 36]);
+
+impl GeneratedId {
+    /// `evt_…`, for an event that came without an id.
+    pub fn event(unix_millis: u64, random: &[u8; 10]) -> GeneratedId {
+        let mut text = *b"evt_00000000000000000000000000000000";
+        let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, random).into_uuid();
+        id.simple().encode_lower(&mut text[4..]);
+        GeneratedId(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for GeneratedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An event that has left its request behind.
+#[derive(Debug)]
+pub struct Kept {
+    /// id, type, time and context, one after the other.
+    text: Box<str>,
+    type_at: u32,
+    time_at: u32,
+    context_at: u32,
+    has_context: bool,
+    unix_seconds: i64,
+    data: Bytes,
+    trace: Option<Box<Trace>>,
+}
+
+impl Kept {
+    /// Keeps `event`; `data` holds the event's data already (a slice of an encoded body), or it is copied here.
+    pub fn new(event: &Event<'_>, data: Option<Bytes>) -> Kept {
+        let context = event.context.unwrap_or_default();
+        let (id, kind, time) = (event.id.len(), event.event_type.len(), event.time.text.len());
+        let mut text = String::with_capacity(id + kind + time + context.len());
+        for part in [event.id, event.event_type, event.time.text, context] {
+            text.push_str(part);
+        }
+        Kept {
+            text: text.into_boxed_str(),
+            type_at: id as u32,
+            time_at: (id + kind) as u32,
+            context_at: (id + kind + time) as u32,
+            has_context: event.context.is_some(),
+            unix_seconds: event.time.unix_seconds,
+            data: data.unwrap_or_else(|| Bytes::copy_from_slice(event.data.as_bytes())),
+            trace: event.trace.cloned().map(Box::new),
+        }
+    }
+
+    pub fn view(&self) -> Event<'_> {
+        let part = |from: u32, to: u32| self.text.get(from as usize..to as usize).unwrap_or_default();
+        let context = part(self.context_at, self.text.len() as u32);
+        Event {
+            id: part(0, self.type_at),
+            event_type: part(self.type_at, self.time_at),
+            time: Time { text: part(self.time_at, self.context_at), unix_seconds: self.unix_seconds },
+            context: self.has_context.then_some(context),
+            data: std::str::from_utf8(&self.data).unwrap_or_default(),
+            trace: self.trace.as_deref(),
+        }
+    }
+
+    /// The bytes of memory behind this event that its `data` does not share with a body.
+    pub fn footprint(&self) -> usize {
+        let trace = self.trace.as_ref().map_or(0, |trace| trace.parent.len() + trace.state.as_ref().map_or(0, |s| s.len()) + 64);
+        size_of::<Kept>() + self.text.len() + trace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_3339_times_are_read_and_nothing_wider() {
+        let seconds = |text| Time::parse(text).map(|time| time.unix_seconds);
+        assert_eq!(seconds("2016-06-21T02:33:30Z"), Some(1_466_476_410));
+        assert_eq!(seconds("2016-06-21t02:33:30.999999999999z"), Some(1_466_476_410));
+        assert_eq!(seconds("2016-06-21T04:33:30+02:00"), Some(1_466_476_410));
+        assert_eq!(seconds("1969-12-31T23:59:59.5Z"), Some(-1));
+        assert_eq!(seconds("2016-12-31T23:59:60Z"), Some(1_483_228_799));
+        for wrong in
+            ["", "2016-06-21", "2016-06-21 02:33:30Z", "2016-06-21T02:33:30", "2016-02-30T00:00:00Z", "2016-06-21T02:33Z"]
+        {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+        for wrong in [
+            "2016-06-21T02:33:30.Z",
+            "2016-06-21T02:33:30+0200",
+            "2016-06-21T25:33:30Z",
+            "+2016-06-21T02:33:30Z",
+            "2016-06-21T02:33:30Z[UTC]",
+        ] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn types_and_ids_keep_to_their_alphabets() {
+        assert!(is_type("purchase.completed:v1/a-b_C"));
+        assert!(!is_type("") && !is_type("a b") && !is_type("ä") && !is_type(&"a".repeat(256)));
+        assert!(is_id("!~evt_1") && !is_id("a b") && !is_id("") && !is_id("\u{7f}"));
+    }
+
+    #[test]
+    fn a_generated_id_is_a_uuid_of_version_7() {
+        let id = GeneratedId::event(0x0190_0000_0000, &[0xff; 10]);
+        assert_eq!(id.as_str(), "evt_0190000000007fffbfffffffffffffff");
+    }
+
+    #[test]
+    fn what_is_kept_is_what_came() {
+        let trace = Trace::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1"));
+        let time = Time { text: "2016-06-21T02:33:30Z", unix_seconds: 1_466_476_410 };
+        for context in [None, Some(""), Some("{\"a\":1}")] {
+            let event = Event { id: "e1", event_type: "a.b", time, context, data: "[1.0]", trace: trace.as_ref() };
+            assert_eq!(Kept::new(&event, None).view(), event);
+        }
+    }
+
+    #[test]
+    fn a_traceparent_is_checked() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(
+            Trace::parse(good, None).map(|trace| trace.id().to_owned()).as_deref(),
+            Some("0af7651916cd43dd8448eb211c80319c")
+        );
+        for wrong in [
+            "",
+            "00-0-0-0",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(Trace::parse(wrong, None), None, "{wrong}");
+        }
+        assert_eq!(Trace::parse(&format!("{good}-x"), None), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! sidehook: a webhook sidecar.
+pub mod event;
+pub mod retry;
