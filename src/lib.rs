@@ -1,3 +1,4 @@
 //! sidehook: a webhook sidecar.
 pub mod event;
 pub mod retry;
+pub mod route;
