@@ -1,4 +1,6 @@
 //! sidehook: a webhook sidecar.
+pub mod encode;
+pub mod envelope;
 pub mod event;
 pub mod retry;
 pub mod route;
