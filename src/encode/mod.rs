@@ -17,6 +17,7 @@ use crate::{
     event::Event,
 };
 
+mod escape;
 mod form;
 mod json;
 #[cfg(test)]

@@ -17,7 +17,9 @@ use quick_xml::{
 };
 
 use super::{
-    MAX_GROWN, Node, TooLarge, json, md5_hex,
+    MAX_GROWN, Node, TooLarge,
+    escape::{Escaped, Place},
+    json, md5_hex,
     walk::{Token, Tokens},
 };
 
@@ -150,7 +152,7 @@ impl Xml {
                 }
                 Token::Text(text) => {
                     self.open(tag)?;
-                    for piece in (Escaped { text: &text, place: Place::Text }) {
+                    for piece in Escaped::new(&text, Place::Text) {
                         self.text(piece)?;
                     }
                     self.close(tag)?;
@@ -194,68 +196,12 @@ fn element(key: Cow<'_, str>) -> BytesStart<'_> {
     let mut content = String::with_capacity(key.len() + ENTRY.len() + 7);
     content.push_str(ENTRY);
     content.push_str(" key=\"");
-    content.extend(Escaped { text: &key, place: Place::Attribute });
+    content.extend(Escaped::new(&key, Place::Attribute));
     content.push('"');
     BytesStart::from_content(content, ENTRY.len())
 }
 
-/// Where a text stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Attribute,
-    Text,
-}
-
-/// A text in pieces: runs that need no escape, and what stands for a character that does.
-struct Escaped<'a> {
-    text: &'a str,
-    place: Place,
-}
-
-impl<'a> Iterator for Escaped<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let bytes = self.text.as_bytes();
-        let first = *bytes.first()?;
-        let plain = (0..bytes.len()).find(|&at| !self.is_plain(at)).unwrap_or(bytes.len());
-        if plain > 0 {
-            let (run, rest) = self.text.split_at(plain);
-            self.text = rest;
-            return Some(run);
-        }
-        let (escape, length) = match first {
-            b'&' => ("&amp;", 1),
-            b'<' => ("&lt;", 1),
-            b'>' => ("&gt;", 1),
-            b'"' => ("&quot;", 1),
-            b'\t' => ("&#9;", 1),
-            b'\n' => ("&#10;", 1),
-            b'\r' => ("&#13;", 1),
-            NONCHARACTER_START => ("\u{FFFD}", 3),
-            _ => ("\u{FFFD}", 1),
-        };
-        self.text = &self.text[length..];
-        Some(escape)
-    }
-}
-
-impl Escaped<'_> {
-    /// Whether the byte at `at` stands for itself. XML 1.0 `Char` is 9, A, D, 20–D7FF, E000–FFFD, 10000–10FFFF.
-    fn is_plain(&self, at: usize) -> bool {
-        let bytes = self.text.as_bytes();
-        match bytes[at] {
-            b'&' | b'<' | b'>' | b'\r' => false,
-            b'"' | b'\t' | b'\n' => self.place == Place::Text,
-            NONCHARACTER_START => !matches!(bytes[at..], [_, 0xBF, 0xBE | 0xBF, ..]),
-            byte => byte >= b' ',
-        }
-    }
-}
-
 const ENTRY: &str = "entry";
-/// The first byte of U+FFFE and U+FFFF (`EF BF BE`, `EF BF BF`), and of others that are fine.
-const NONCHARACTER_START: u8 = 0xEF;
 
 #[cfg(test)]
 mod tests {
@@ -269,14 +215,5 @@ mod tests {
         for bad in ["", "1", "-a", ".a", "a b", "a:b", "é", "aé", "xml", "XmLa", "a>", "\u{0}"] {
             assert!(!is_element_name(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn text_and_attributes_are_escaped_each_in_its_own_way() {
-        let escaped = |text, place| Escaped { text, place }.collect::<String>();
-        let text = "a&<>\"'\t\n\r\u{0}\u{1f}\u{7f}\u{fffd}\u{fffe}\u{ffff}\u{feff}\u{e000}😀";
-        let replaced = "\u{fffd}\u{fffd}\u{7f}\u{fffd}\u{fffd}\u{fffd}\u{feff}\u{e000}😀";
-        assert_eq!(escaped(text, Place::Text), format!("a&amp;&lt;&gt;\"'\t\n&#13;{replaced}"));
-        assert_eq!(escaped(text, Place::Attribute), format!("a&amp;&lt;&gt;&quot;'&#9;&#10;&#13;{replaced}"));
     }
 }
