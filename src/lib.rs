@@ -2,5 +2,6 @@
 pub mod encode;
 pub mod envelope;
 pub mod event;
+pub mod log;
 pub mod retry;
 pub mod route;

@@ -1,0 +1,229 @@
+//! Where the relay and the writer's thread meet: a bounded buffer of lines behind one short lock.
+//!
+//! In come records, from anybody, at some hundred nanoseconds each; out go batches, to the one writer, and orders.
+//! The state is shared: whoever holds the lock may change it, and nobody holds it while a file is touched.
+//!
+//! **Invariant:** every record is in a batch, in `lines`, or counted in `lost`; memory stays under [`MAX_HELD`] twice over.
+
+use std::{
+    mem,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    batch::Batch,
+    counters::Counters,
+    line::{self, MAX_LINE, Stamp},
+    output::Output,
+    record::{Process, Record},
+};
+
+pub(super) struct Buffer {
+    state: Mutex<State>,
+    /// For the writer: there is something to do.
+    work: Condvar,
+    /// For whoever closes: the writer has ended.
+    end: Condvar,
+}
+
+/// What the writer is told besides lines.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) close: bool,
+    pub(super) output: Option<Output>,
+    pub(super) reopen: bool,
+}
+
+impl Buffer {
+    pub(super) fn new() -> Buffer {
+        let state = State {
+            lines: Vec::new(),
+            stamp: Stamp::new(),
+            counters: Counters::default(),
+            unreported: 0,
+            writer: Writer::Busy,
+            batch_bytes: 0,
+            batch_lines: 0,
+            reporting: 0,
+            orders: Orders::default(),
+        };
+        Buffer { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() }
+    }
+
+    /// Counts `record` and appends its line, or counts it as lost.
+    pub(super) fn add(&self, now: SystemTime, record: &Record<'_>) {
+        let mut state = self.lock();
+        state.counters.count(record);
+        if state.append(now, record).is_none() {
+            return state.lose(1);
+        }
+        let wake = match state.writer {
+            Writer::Busy | Writer::Ended => false,
+            Writer::Gathering => state.lines.len() >= ENOUGH,
+            Writer::Idle => true,
+        };
+        if wake {
+            // Now, and not when it runs: a lock's worth later would be a system call for each line until then.
+            state.writer = if state.lines.len() >= ENOUGH { Writer::Busy } else { Writer::Gathering };
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn order(&self, give: impl FnOnce(&mut Orders)) {
+        give(&mut self.lock().orders);
+        self.work.notify_one();
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.lock().counters.clone()
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().counters.lost
+    }
+
+    /// Waits for the writer to end, to `deadline` at most. Whether it has, and the lines lost and not reported by then.
+    pub(super) fn wait_for_end(&self, deadline: Instant) -> (bool, u64) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.end.wait_timeout_while(self.lock(), left, |state| state.writer != Writer::Ended);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (state.writer == Writer::Ended, state.unreported + state.reporting + state.unwritten_lines())
+    }
+
+    /// Waits until there is something to do, and takes it: lines where `batch` is empty, and orders. A batch that is not
+    /// empty could not be written, and is to be tried again after `pause`.
+    pub(super) fn take(&self, batch: &mut Batch, pause: Duration) -> Orders {
+        let mut state = self.lock();
+        if batch.is_empty() {
+            state = self.gather(state);
+            state.fill(batch);
+        } else {
+            let waited = self.work.wait_timeout_while(state, pause, |state| !state.has_orders());
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.writer = Writer::Busy;
+        mem::take(&mut state.orders)
+    }
+
+    /// Takes what there is, without waiting; whether that is anything. Only for an empty batch.
+    pub(super) fn take_rest(&self, batch: &mut Batch) -> bool {
+        self.lock().fill(batch);
+        !batch.is_empty()
+    }
+
+    /// Tells how much of `batch` is left, after some was written.
+    pub(super) fn progress(&self, batch: &Batch) {
+        let mut state = self.lock();
+        state.batch_bytes = batch.len();
+        state.batch_lines = batch.lines();
+        if batch.is_empty() {
+            state.reporting = 0;
+        }
+    }
+
+    /// The writer ends; what is left will never be written.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        let left = state.unwritten_lines();
+        state.unreported += mem::take(&mut state.reporting);
+        state.lose(left);
+        (state.lines, state.batch_bytes, state.batch_lines) = (Vec::new(), 0, 0);
+        state.writer = Writer::Ended;
+        self.end.notify_all();
+    }
+
+    /// Sleeps while there is nothing, then a little longer, so that lines share a wake-up and a `write(2)`.
+    fn gather<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        if state.unreported > 0 {
+            return state;
+        }
+        if state.lines.is_empty() {
+            state.writer = Writer::Idle;
+            let waited = self.work.wait_while(state, |state| state.lines.is_empty() && !state.has_orders());
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.lines.len() < ENOUGH {
+            state.writer = Writer::Gathering;
+        }
+        let waited = self.work.wait_timeout_while(state, GATHER, |state| state.lines.len() < ENOUGH && !state.has_orders());
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct State {
+    lines: Vec<u8>,
+    stamp: Stamp,
+    counters: Counters,
+    /// Lines lost since the last report of it.
+    unreported: u64,
+    writer: Writer,
+    /// What of the writer's batch is not written yet.
+    batch_bytes: usize,
+    batch_lines: u64,
+    /// Lines lost that the last line of the batch reports.
+    reporting: u64,
+    orders: Orders,
+}
+
+#[derive(PartialEq, Eq)]
+enum Writer {
+    Busy,
+    Ended,
+    Gathering,
+    Idle,
+}
+
+impl State {
+    fn append(&mut self, now: SystemTime, record: &Record<'_>) -> Option<()> {
+        if self.lines.len() + self.batch_bytes + MAX_LINE > MAX_HELD || self.writer == Writer::Ended {
+            return None;
+        }
+        let start = self.lines.len();
+        let appended = line::append(&mut self.lines, self.stamp.at(now), record);
+        if appended.is_err() {
+            self.lines.truncate(start);
+        }
+        appended.ok()
+    }
+
+    fn lose(&mut self, count: u64) {
+        self.unreported += count;
+        self.counters.lost += count;
+    }
+
+    /// Lines lost are reported behind the lines held, which are older.
+    fn fill(&mut self, batch: &mut Batch) {
+        let count = self.unreported;
+        let report = Record::Process(Process::LogLost { count });
+        if count > 0 && line::append(&mut self.lines, self.stamp.at(SystemTime::now()), &report).is_ok() {
+            self.counters.count(&report);
+            self.reporting = mem::take(&mut self.unreported);
+        }
+        batch.swap(&mut self.lines);
+        self.batch_bytes = batch.len();
+        self.batch_lines = batch.lines();
+    }
+
+    /// But for the line that reports lost ones: nobody asked for that one.
+    fn unwritten_lines(&self) -> u64 {
+        let report = u64::from(self.reporting > 0);
+        self.batch_lines - report + memchr::memchr_iter(b'\n', &self.lines).count() as u64
+    }
+
+    fn has_orders(&self) -> bool {
+        self.orders.close || self.orders.reopen || self.orders.output.is_some()
+    }
+}
+
+/// Bytes of lines, the writer's batch included; past it lines are lost.
+const MAX_HELD: usize = 4 * 1024 * 1024;
+/// Bytes worth a `write(2)`.
+const ENOUGH: usize = 48 * 1024;
+/// How long a line may wait for others; half of what the interface allows.
+const GATHER: Duration = Duration::from_millis(50);

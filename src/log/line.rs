@@ -1,0 +1,521 @@
+//! How a record becomes a line: JSON, one line, at most 7 KiB.
+//!
+//! In come a [`Record`] and its time, out go bytes at the end of a buffer. Line separators and control characters beyond
+//! ASCII are escaped as well (JSON would allow them), so that neither a terminal nor a reader that splits at U+2028 or
+//! U+0085 is fooled by what a receiver answered.
+//!
+//! **Invariant:** what is appended is one JSON object and one line feed, at its end, and no longer than [`MAX_LINE`].
+
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
+
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
+
+use super::record::{Change, Config, Delivery, Endpoint, Event, Failure, Outcome, Process, Record};
+
+/// Appends `record` to `lines`; where it is too long, with its longest texts cut as little as will do.
+pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) -> serde_json::Result<()> {
+    let start = lines.len();
+    let mut line = Line { timestamp, record, limit: MAX_LINE, truncated: false };
+    line.write(lines)?;
+    if lines.len() - start <= MAX_LINE {
+        return Ok(());
+    }
+    line.truncated = true;
+    let (mut fits, mut over) = (SMALLEST_LIMIT, MAX_LINE);
+    while over - fits > 1 {
+        line.limit = fits.midpoint(over);
+        lines.truncate(start);
+        line.write(lines)?;
+        if lines.len() - start <= MAX_LINE {
+            fits = line.limit;
+        } else {
+            over = line.limit;
+        }
+    }
+    line.limit = fits;
+    lines.truncate(start);
+    line.write(lines)
+}
+
+/// A clock's face: RFC 3339, UTC, microseconds. Only they are written anew within the same second.
+pub(super) struct Stamp {
+    second: Option<u64>,
+    text: [u8; 27],
+}
+
+impl Stamp {
+    pub(super) fn new() -> Stamp {
+        Stamp { second: None, text: *b"1970-01-01T00:00:00.000000Z" }
+    }
+
+    /// `now` as text. Years run from 1970 to 9999.
+    pub(super) fn at(&mut self, now: SystemTime) -> &str {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if self.second != Some(since.as_secs()) {
+            self.turn_to(since.as_secs());
+        }
+        let mut micros = since.subsec_micros();
+        for digit in self.text[20..26].iter_mut().rev() {
+            *digit = b'0' + (micros % 10) as u8;
+            micros /= 10;
+        }
+        str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    fn turn_to(&mut self, second: u64) {
+        let time = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+        let text = PRINTER.timestamp_to_string(&time.unwrap_or(jiff::Timestamp::MAX));
+        if let Ok(text) = text.into_bytes().try_into() {
+            self.text = text;
+        }
+        self.second = Some(second);
+    }
+}
+
+struct Line<'a> {
+    timestamp: &'a str,
+    record: &'a Record<'a>,
+    /// The most bytes a text may take up between its quotes.
+    limit: usize,
+    truncated: bool,
+}
+
+impl Line<'_> {
+    fn write(&self, lines: &mut Vec<u8>) -> serde_json::Result<()> {
+        let format = OneLine { limit: self.limit, room: 0 };
+        self.serialize(&mut serde_json::Serializer::with_formatter(&mut *lines, format))?;
+        lines.push(b'\n');
+        Ok(())
+    }
+
+    /// As many of `names` as have room together.
+    fn shorten<'n>(&self, names: &'n [&'n str]) -> &'n [&'n str] {
+        let mut room = self.limit;
+        let fits = names.iter().take_while(|name| {
+            let left = room.checked_sub(name.len() + 3);
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        &names[..fits.count()]
+    }
+}
+
+/// The order of the keys is the interface's.
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut keys = serializer.serialize_map(None)?;
+        keys.serialize_entry("timestamp", self.timestamp)?;
+        keys.serialize_entry("level", self.record.level())?;
+        keys.serialize_entry("message", &Sentence(self.record))?;
+        keys.serialize_entry("kind", self.record.kind())?;
+        keys.serialize_entry("outcome", self.record.outcome())?;
+        match self.record {
+            Record::Config(Config::Loaded { changed }) => keys.serialize_entry("changed", self.shorten(changed))?,
+            Record::Config(Config::Rejected { error }) => keys.serialize_entry("error", error)?,
+            Record::Delivery(delivery) => delivery_keys(&mut keys, delivery)?,
+            Record::Endpoint(endpoint) => endpoint_keys(&mut keys, endpoint)?,
+            Record::Event(event) => event_keys(&mut keys, event)?,
+            Record::Process(Process::Draining | Process::Started) => {}
+            Record::Process(Process::LogLost { count }) => keys.serialize_entry("count", count)?,
+            Record::Process(Process::Stopped { pending }) => keys.serialize_entry("pending", pending)?,
+        }
+        optional(&mut keys, "truncated", self.truncated.then_some(true))?;
+        keys.end()
+    }
+}
+
+fn delivery_keys<M: SerializeMap>(keys: &mut M, delivery: &Delivery<'_>) -> Result<(), M::Error> {
+    keys.serialize_entry("event_id", delivery.event_id)?;
+    keys.serialize_entry("event_type", delivery.event_type)?;
+    keys.serialize_entry("endpoint", delivery.endpoint)?;
+    keys.serialize_entry("endpoint_id", delivery.endpoint_id)?;
+    keys.serialize_entry("method", delivery.method)?;
+    keys.serialize_entry("url", delivery.url)?;
+    optional(keys, "attempt", (delivery.attempt > 0).then_some(delivery.attempt))?;
+    keys.serialize_entry("max_attempts", &delivery.max_attempts)?;
+    let (http_status, duration) = match delivery.outcome {
+        Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
+        Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, Some(failure.duration)),
+        Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Pending | Outcome::Skipped => (None, None),
+    };
+    optional(keys, "http_status", http_status)?;
+    optional(keys, "duration_ms", duration.map(millis))?;
+    optional(keys, "bytes", delivery.bytes)?;
+    optional(keys, "trace_id", delivery.trace_id)?;
+    optional(keys, "batch_id", delivery.batch_id)?;
+    outcome_keys(keys, &delivery.outcome)
+}
+
+fn outcome_keys<M: SerializeMap>(keys: &mut M, outcome: &Outcome<'_>) -> Result<(), M::Error> {
+    match outcome {
+        Outcome::DeadLettered { reason, error_code } | Outcome::Dropped { reason, error_code } => {
+            keys.serialize_entry("reason", reason)?;
+            optional(keys, "error_code", *error_code)
+        }
+        Outcome::Delivered { .. } | Outcome::Pending | Outcome::Skipped => Ok(()),
+        Outcome::Failed { failure, class } => {
+            error_keys(keys, failure)?;
+            keys.serialize_entry("class", class)?;
+            optional(keys, "response", failure.response)
+        }
+        Outcome::Retrying { failure, next_attempt } => {
+            error_keys(keys, failure)?;
+            keys.serialize_entry("next_attempt", Stamp::new().at(*next_attempt))?;
+            optional(keys, "response", failure.response)
+        }
+    }
+}
+
+fn error_keys<M: SerializeMap>(keys: &mut M, failure: &Failure<'_>) -> Result<(), M::Error> {
+    keys.serialize_entry("error", failure.error)?;
+    keys.serialize_entry("error_code", failure.error_code)
+}
+
+fn endpoint_keys<M: SerializeMap>(keys: &mut M, endpoint: &Endpoint<'_>) -> Result<(), M::Error> {
+    keys.serialize_entry("endpoint", endpoint.endpoint)?;
+    keys.serialize_entry("endpoint_id", endpoint.endpoint_id)?;
+    match endpoint.change {
+        Change::Disabled { reason } | Change::Enabled { reason } => keys.serialize_entry("reason", reason),
+        Change::Paused { next_attempt } => keys.serialize_entry("next_attempt", Stamp::new().at(next_attempt)),
+        Change::Resumed => Ok(()),
+    }
+}
+
+fn event_keys<M: SerializeMap>(keys: &mut M, event: &Event<'_>) -> Result<(), M::Error> {
+    keys.serialize_entry("event_id", event.event_id)?;
+    keys.serialize_entry("event_type", event.event_type)?;
+    optional(keys, "trace_id", event.trace_id)
+}
+
+fn optional<M: SerializeMap, T: Serialize>(keys: &mut M, key: &'static str, value: Option<T>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| keys.serialize_entry(key, &value))
+}
+
+/// Milliseconds with three decimals at most.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+struct Sentence<'a>(&'a Record<'a>);
+
+impl Serialize for Sentence<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// Compact JSON in which no text is longer than `limit`: the rest is left out, at a character.
+pub(super) struct OneLine {
+    limit: usize,
+    /// What the text being written may still take up.
+    room: usize,
+}
+
+impl OneLine {
+    pub(super) fn unlimited() -> OneLine {
+        OneLine { limit: usize::MAX, room: 0 }
+    }
+
+    /// Once something had no room, nothing that follows has.
+    fn take(&mut self, size: usize) -> bool {
+        let left = self.room.checked_sub(size);
+        self.room = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    fn write_characters<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        for character in text.chars() {
+            let escaped = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+            if !self.take(if escaped { 6 } else { character.len_utf8() }) {
+                break;
+            }
+            if escaped {
+                write!(writer, "\\u{:04x}", u32::from(character))?;
+            } else {
+                writer.write_all(character.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Formatter for OneLine {
+    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.room = self.limit;
+        writer.write_all(b"\"")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.len() <= self.room && fragment.is_ascii() {
+            self.room -= fragment.len();
+            return writer.write_all(fragment.as_bytes());
+        }
+        self.write_characters(writer, fragment)
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        let size = if matches!(escape, CharEscape::AsciiControl(_)) { 6 } else { 2 };
+        if self.take(size) { CompactFormatter.write_char_escape(writer, escape) } else { Ok(()) }
+    }
+}
+
+/// Bytes, the line feed included: rsyslog cuts at 8 KiB, its own prefix included.
+pub(super) const MAX_LINE: usize = 7 * 1024;
+/// With every text cut to this a line is always short enough.
+const SMALLEST_LIMIT: usize = 64;
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::record::Fate;
+    use super::*;
+
+    #[test]
+    fn every_kind_of_line_is_written_as_the_interface_shows_it() {
+        let failure = failure();
+        let event = Event { fate: Fate::Unrouted, event_id: "evt_1", event_type: "a.b", trace_id: Some("4bf9") };
+        let change = |change| Record::Endpoint(Endpoint { change, endpoint: "billing", endpoint_id: "app_1" });
+        let next_attempt = at(1_000_000);
+        let no_answer = Failure { http_status: None, response: None, ..failure };
+        let full = Outcome::Dropped { reason: "queue_full", error_code: Some("queue_full") };
+        let cases = [
+            (
+                Record::Config(Config::Loaded { changed: &["endpoints.billing", "routes"] }),
+                "info",
+                "config loaded",
+                r#""kind":"config","outcome":"loaded","changed":["endpoints.billing","routes"]"#,
+            ),
+            (
+                Record::Config(Config::Rejected { error: "line 3: no" }),
+                "error",
+                "config rejected, the running one stays",
+                r#""kind":"config","outcome":"rejected","error":"line 3: no""#,
+            ),
+            (
+                delivery(Outcome::Delivered { http_status: 200, duration: Duration::from_nanos(12_345_678) }),
+                "info",
+                "purchase.completed delivered to billing",
+                r#""kind":"delivery","outcome":"delivered",DELIVERY"attempt":1,"max_attempts":4,"http_status":200,"duration_ms":12.345,"bytes":512,"trace_id":"4bf9""#,
+            ),
+            (
+                delivery(Outcome::Retrying { failure, next_attempt }),
+                "warn",
+                "purchase.completed not delivered to billing (status_503), trying again",
+                r#""kind":"delivery","outcome":"retrying",DELIVERY"attempt":1,"max_attempts":4,"http_status":503,"duration_ms":0.25,"bytes":512,"trace_id":"4bf9","error":"the receiver answered 503","error_code":"status_503","next_attempt":"1970-01-12T13:46:40.000000Z","response":"busy\n""#,
+            ),
+            (
+                delivery(Outcome::Failed { failure: no_answer, class: "transient" }),
+                "error",
+                "purchase.completed not delivered to billing (status_503)",
+                r#""kind":"delivery","outcome":"failed",DELIVERY"attempt":1,"max_attempts":4,"duration_ms":0.25,"bytes":512,"trace_id":"4bf9","error":"the receiver answered 503","error_code":"status_503","class":"transient""#,
+            ),
+            (
+                delivery(Outcome::DeadLettered { reason: "attempts", error_code: None }),
+                "error",
+                "purchase.completed for billing dead-lettered (attempts)",
+                r#""kind":"delivery","outcome":"dead_lettered",DELIVERY"attempt":1,"max_attempts":4,"bytes":512,"trace_id":"4bf9","reason":"attempts""#,
+            ),
+            (
+                delivery(full),
+                "error",
+                "purchase.completed for billing dropped (queue_full)",
+                r#""kind":"delivery","outcome":"dropped",DELIVERY"attempt":1,"max_attempts":4,"bytes":512,"trace_id":"4bf9","reason":"queue_full","error_code":"queue_full""#,
+            ),
+            (
+                delivery(Outcome::Pending),
+                "info",
+                "purchase.completed for billing kept for the next start",
+                r#""kind":"delivery","outcome":"pending",DELIVERY"attempt":1,"max_attempts":4,"bytes":512,"trace_id":"4bf9""#,
+            ),
+            (
+                untried(Outcome::Skipped),
+                "info",
+                "purchase.completed skipped, billing is not active",
+                r#""kind":"delivery","outcome":"skipped",DELIVERY"max_attempts":4"#,
+            ),
+            (
+                change(Change::Disabled { reason: "gone" }),
+                "error",
+                "endpoint billing disabled (gone)",
+                r#""kind":"endpoint","outcome":"disabled","endpoint":"billing","endpoint_id":"app_1","reason":"gone""#,
+            ),
+            (
+                change(Change::Enabled { reason: "settings" }),
+                "info",
+                "endpoint billing enabled (settings)",
+                r#""kind":"endpoint","outcome":"enabled","endpoint":"billing","endpoint_id":"app_1","reason":"settings""#,
+            ),
+            (
+                change(Change::Paused { next_attempt }),
+                "warn",
+                "endpoint billing paused, as it asked",
+                r#""kind":"endpoint","outcome":"paused","endpoint":"billing","endpoint_id":"app_1","next_attempt":"1970-01-12T13:46:40.000000Z""#,
+            ),
+            (
+                change(Change::Resumed),
+                "info",
+                "endpoint billing resumed",
+                r#""kind":"endpoint","outcome":"resumed","endpoint":"billing","endpoint_id":"app_1""#,
+            ),
+            (
+                Record::Event(event),
+                "info",
+                "no route selects a.b",
+                r#""kind":"event","outcome":"unrouted","event_id":"evt_1","event_type":"a.b","trace_id":"4bf9""#,
+            ),
+            (Record::Process(Process::Draining), "info", "sidehook is draining", r#""kind":"process","outcome":"draining""#),
+            (
+                Record::Process(Process::LogLost { count: 7 }),
+                "error",
+                "log lines that could not be written: 7",
+                r#""kind":"process","outcome":"log_lost","count":7"#,
+            ),
+            (
+                Record::Process(Process::Started),
+                "info",
+                concat!("sidehook ", env!("CARGO_PKG_VERSION"), " started"),
+                r#""kind":"process","outcome":"started""#,
+            ),
+            (
+                Record::Process(Process::Stopped { pending: 2 }),
+                "info",
+                "sidehook stopped, deliveries left pending: 2",
+                r#""kind":"process","outcome":"stopped","pending":2"#,
+            ),
+        ];
+        for (record, level, message, rest) in cases {
+            let rest = rest.replace("DELIVERY", DELIVERY_KEYS);
+            let expected = format!("{{\"timestamp\":\"{NOW}\",\"level\":\"{level}\",\"message\":\"{message}\",{rest}}}\n");
+            assert_eq!(written(&record), expected);
+        }
+    }
+
+    #[test]
+    fn hostile_texts_stay_on_one_line_and_come_back_as_they_were() {
+        for hostile in ["a\nb\r\n", "\u{1b}[2J", "\0\u{7f}", "\u{85}\u{9b}31m", "\u{2028}\u{2029}", "\"}\\", "ünï\u{1f600}"] {
+            let line = written(&retrying(hostile));
+            let (body, end) = line.split_at(line.len() - 1);
+            assert_eq!(end, "\n");
+            assert!(!body.chars().any(|c| c.is_control() && c != '\u{7f}' || matches!(c, '\u{2028}' | '\u{2029}')), "{body:?}");
+            assert_eq!(parsed(body)["response"], hostile);
+        }
+    }
+
+    #[test]
+    fn a_line_just_short_enough_is_whole_and_one_byte_more_is_cut() {
+        let least = written(&retrying("")).len();
+        let whole = written(&retrying(&"x".repeat(MAX_LINE - least)));
+        assert_eq!(whole.len(), MAX_LINE);
+        assert_eq!(parsed(&whole).get("truncated"), None);
+        let cut = written(&retrying(&"x".repeat(MAX_LINE - least + 1)));
+        assert_eq!(cut.len(), MAX_LINE);
+        assert_eq!(parsed(&cut)["truncated"], true);
+    }
+
+    #[test]
+    fn a_long_list_is_cut_between_its_elements() {
+        let names: Vec<String> = (0..2000).map(|number| format!("endpoints.e{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let line = parsed(&written(&Record::Config(Config::Loaded { changed: &names })));
+        let kept = line["changed"].as_array().unwrap();
+        assert!(kept.len() > 300 && kept.iter().zip(&names).all(|(kept, name)| kept == name));
+        assert_eq!(line["truncated"], true);
+    }
+
+    #[test]
+    fn the_stamp_follows_the_clock_in_both_directions() {
+        let mut stamp = Stamp::new();
+        for (micros, text) in [
+            (1_795_375_313_123_456, "2026-11-22T19:21:53.123456Z"),
+            (1_795_375_313_999_999, "2026-11-22T19:21:53.999999Z"),
+            (1_795_375_314_000_000, "2026-11-22T19:21:54.000000Z"),
+            (1_795_375_313_000_001, "2026-11-22T19:21:53.000001Z"),
+            (0, "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(stamp.at(SystemTime::UNIX_EPOCH + Duration::from_micros(micros)), text);
+        }
+        assert_eq!(stamp.at(at(1 << 50)), "9999-12-30T22:00:00.000000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_json_of_at_most_7_kib_cut_at_characters(
+            response in "(\\PC|[\\x00-\\x1f]|\u{2028}|ü|\u{1f600}){0,3000}",
+            error in "(\\PC|\"|\n){0,3000}",
+            before in 0..100_usize,
+        ) {
+            let failure = Failure { error: &error, response: Some(&response), ..failure() };
+            let mut lines = vec![b'x'; before];
+            append(&mut lines, NOW, &delivery(Outcome::Failed { failure, class: "permanent" })).unwrap();
+            let line = str::from_utf8(&lines[before..]).unwrap();
+            prop_assert!(line.len() <= MAX_LINE && line.ends_with(char::is_whitespace));
+            let line = parsed(line);
+            let (kept_error, kept_response) = (line["error"].as_str().unwrap(), line["response"].as_str().unwrap());
+            prop_assert!(error.starts_with(kept_error) && response.starts_with(kept_response));
+            let whole = kept_error == error && kept_response == response;
+            prop_assert_eq!(line.get("truncated").is_none(), whole);
+        }
+    }
+
+    fn written(record: &Record<'_>) -> String {
+        let mut lines = Vec::new();
+        append(&mut lines, NOW, record).unwrap();
+        String::from_utf8(lines).unwrap()
+    }
+
+    fn parsed(line: &str) -> serde_json::Value {
+        serde_json::from_str(line).unwrap()
+    }
+
+    fn delivery(outcome: Outcome<'_>) -> Record<'_> {
+        Record::Delivery(Delivery {
+            outcome,
+            event_id: "evt_1",
+            event_type: "purchase.completed",
+            endpoint: "billing",
+            endpoint_id: "app_1",
+            method: "POST",
+            url: "https://b.example/hooks",
+            attempt: 1,
+            max_attempts: 4,
+            bytes: Some(512),
+            trace_id: Some("4bf9"),
+            batch_id: None,
+        })
+    }
+
+    fn untried(outcome: Outcome<'_>) -> Record<'_> {
+        match delivery(outcome) {
+            Record::Delivery(delivery) => Record::Delivery(Delivery { attempt: 0, bytes: None, trace_id: None, ..delivery }),
+            other => other,
+        }
+    }
+
+    fn retrying(response: &str) -> Record<'_> {
+        delivery(Outcome::Retrying { failure: Failure { response: Some(response), ..failure() }, next_attempt: at(0) })
+    }
+
+    fn failure() -> Failure<'static> {
+        Failure {
+            error: "the receiver answered 503",
+            error_code: "status_503",
+            http_status: Some(503),
+            duration: Duration::from_micros(250),
+            response: Some("busy\n"),
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    const NOW: &str = "2026-11-22T19:21:53.123456Z";
+    const DELIVERY_KEYS: &str = r#""event_id":"evt_1","event_type":"purchase.completed","endpoint":"billing","endpoint_id":"app_1","method":"POST","url":"https://b.example/hooks","#;
+}

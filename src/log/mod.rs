@@ -1,0 +1,96 @@
+//! Memory: the delivery log, and the counters that use the same words.
+//!
+//! In comes a [`Record`] from whoever saw something happen; out goes one line of JSON (interface, section 6), by way of a
+//! bounded buffer and one thread that writes. `write` costs the relay some hundred nanoseconds and never waits for a disk.
+//! [`record`] is the glossary of all lines; [`diagnostics`] is what the process says of itself, on stderr.
+//!
+//! ```text
+//! write(Record) ── line ──► buffer ── batch ──► writer (thread) ──► output: file or stdout
+//!                              └─► counters
+//! ```
+//!
+//! **Invariant:** a line is written whole and once, or it is counted as lost and a `log_lost` line says so.
+
+mod batch;
+mod buffer;
+mod counters;
+pub mod diagnostics;
+mod line;
+mod output;
+pub mod record;
+mod writer;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::{Instant, SystemTime},
+};
+
+use self::{buffer::Buffer, output::Output};
+pub use self::{counters::Counters, output::Destination, record::Record};
+
+/// The delivery log. Clones are the same log; when the last is dropped what it holds is still written, but nobody waits.
+#[derive(Clone)]
+pub struct Log(Arc<Door>);
+
+impl Log {
+    /// Opens the destination and starts the writer's thread.
+    pub fn open(destination: Destination) -> io::Result<Log> {
+        let buffer = Arc::new(Buffer::new());
+        let thread = writer::start(Arc::clone(&buffer), Output::open(destination)?)?;
+        Ok(Log(Arc::new(Door { buffer, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Logs and counts `record`, as of `now`. It is in the file within 100 ms, if that can be written to.
+    pub fn write(&self, now: SystemTime, record: &Record<'_>) {
+        self.0.buffer.add(now, record);
+    }
+
+    /// Opens the file anew, by its name: for `SIGHUP`. A file renamed or deleted is noticed without it.
+    pub fn reopen(&self) {
+        self.0.buffer.order(|orders| orders.reopen = true);
+    }
+
+    /// Goes on at `destination`, with whatever the old one did not take. An error leaves everything as it was.
+    pub fn switch(&self, destination: Destination) -> io::Result<()> {
+        let output = Output::open(destination)?;
+        self.0.buffer.order(|orders| orders.output = Some(output));
+        Ok(())
+    }
+
+    /// Writes what is left, with one last try, and waits for that, to `deadline` at most. Lines written later are lost.
+    /// Returns how many lines were lost that no `log_lost` line tells of.
+    pub fn close(&self, deadline: Instant) -> u64 {
+        self.0.buffer.order(|orders| orders.close = true);
+        let (ended, lost) = self.0.buffer.wait_for_end(deadline);
+        if ended && let Some(thread) = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Only a panic makes this an error, and that has said so itself.
+            let _ = thread.join();
+        }
+        lost
+    }
+
+    /// Lines lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.0.buffer.lost()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.0.buffer.counters()
+    }
+}
+
+struct Door {
+    buffer: Arc<Buffer>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.buffer.order(|orders| orders.close = true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The one writer: a thread that takes lines from the buffer and puts them where they go.
+//!
+//! A destination that blocks blocks only this thread. One that fails keeps its lines, and is tried again every second;
+//! meanwhile the buffer fills, and then counts what it cannot hold.
+//!
+//! **Invariant:** a line leaves the batch when the system has taken all of it, and not before.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{
+    batch::Batch,
+    buffer::{Buffer, Orders},
+    diagnostics,
+    output::Output,
+};
+
+pub(super) fn start(buffer: Arc<Buffer>, output: Output) -> io::Result<JoinHandle<()>> {
+    let writer = Writer { buffer, output, batch: Batch::default(), failing: false };
+    thread::Builder::new().name("log".into()).stack_size(STACK).spawn(|| writer.run())
+}
+
+struct Writer {
+    buffer: Arc<Buffer>,
+    output: Output,
+    batch: Batch,
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut pause = RETRY;
+        loop {
+            let orders = self.buffer.take(&mut self.batch, pause);
+            let close = orders.close;
+            self.obey(orders);
+            pause = self.drain();
+            if close {
+                break;
+            }
+        }
+        while self.batch.is_empty() && self.buffer.take_rest(&mut self.batch) {
+            self.drain();
+        }
+        if let Err(error) = self.output.sync() {
+            diagnostics::error(format_args!("delivery log: {} may be incomplete: {error}", self.output));
+        }
+        self.buffer.finish();
+    }
+
+    fn obey(&mut self, orders: Orders) {
+        if let Some(output) = orders.output {
+            // What was logged before the switch belongs to the old place, if that takes it.
+            self.drain();
+            self.output.leave(&mut self.batch);
+            self.output = output;
+        } else if orders.reopen {
+            self.output.reopen(&mut self.batch);
+        }
+    }
+
+    /// Writes what it can; how long to wait before it is worth trying again.
+    fn drain(&mut self) -> Duration {
+        while !self.batch.is_empty() {
+            let written = self.output.write(&mut self.batch);
+            self.buffer.progress(&self.batch);
+            if let Err(error) = written {
+                self.report_trouble(&error);
+                return if error.kind() == io::ErrorKind::WouldBlock { RETRY_FULL_PIPE } else { RETRY };
+            }
+            if self.failing {
+                self.failing = false;
+                diagnostics::info(format_args!("delivery log: writing to {} again", self.output));
+            }
+        }
+        RETRY
+    }
+
+    fn report_trouble(&mut self, error: &io::Error) {
+        if !self.failing && error.kind() != io::ErrorKind::WouldBlock {
+            self.failing = true;
+            diagnostics::error(format_args!("delivery log: cannot write to {}, trying every second: {error}", self.output));
+        }
+    }
+}
+
+const RETRY: Duration = Duration::from_secs(1);
+/// For a stdout that somebody made non-blocking.
+const RETRY_FULL_PIPE: Duration = Duration::from_millis(20);
+const STACK: usize = 128 * 1024;
