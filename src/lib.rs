@@ -5,3 +5,4 @@ pub mod event;
 pub mod log;
 pub mod retry;
 pub mod route;
+pub mod sign;
