@@ -1,0 +1,173 @@
+//! Keys, and what is made with them.
+//!
+//! Comes in: a secret and the form it is written in, then the pieces of what is signed. Goes out: the signature's text,
+//! on the stack.
+//!
+//! **Invariant:** a [`Key`] holds an HMAC that has taken in its key already; a signature costs no allocation and never
+//! joins the pieces it is made over.
+
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
+use zeroize::Zeroizing;
+
+use super::{
+    Error,
+    scheme::{Algorithm, Encoding, KeyForm},
+    secret::Secret,
+};
+
+pub(super) enum Key {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Key {
+    /// Makes the key of `secret`, which is the `nth` of its scheme, from 0.
+    pub(super) fn new(algorithm: Algorithm, form: KeyForm, secret: &Secret, nth: usize) -> Result<Key, Error> {
+        let bytes = key_bytes(form, secret.expose(), nth)?;
+        Ok(match algorithm {
+            Algorithm::Sha1 => Key::Sha1(keyed(&bytes)),
+            Algorithm::Sha256 => Key::Sha256(keyed(&bytes)),
+            Algorithm::Sha512 => Key::Sha512(keyed(&bytes)),
+        })
+    }
+
+    pub(super) fn sign<'a>(&self, encoding: Encoding, pieces: impl Iterator<Item = &'a [u8]>) -> Signature {
+        match self {
+            Key::Sha1(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
+            Key::Sha256(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
+            Key::Sha512(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
+        }
+    }
+}
+
+/// A signature as text. All those of one scheme have the same length.
+pub(super) struct Signature {
+    text: [u8; LONGEST],
+    length: usize,
+}
+
+impl Signature {
+    fn new(encoding: Encoding, bytes: &[u8]) -> Signature {
+        let encoding = match encoding {
+            Encoding::Base64 => &BASE64,
+            Encoding::Base64Url => &BASE64URL_NOPAD,
+            Encoding::Hex => &HEXLOWER,
+        };
+        let mut text = [0; LONGEST];
+        let length = encoding.encode_len(bytes.len());
+        encoding.encode_mut(bytes, &mut text[..length]);
+        Signature { text, length }
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+fn key_bytes(form: KeyForm, text: &str, nth: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let decoded = match form {
+        KeyForm::Base64 => base64(text),
+        KeyForm::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok(),
+        KeyForm::Standard if text.starts_with("whsk_") => {
+            return Err(Error::NotAvailable { what: "signing with an Ed25519 key (`whsk_…`)" });
+        }
+        KeyForm::Standard => base64(text.strip_prefix("whsec_").unwrap_or(text)),
+        KeyForm::Text => Some(text.as_bytes().to_vec()),
+    };
+    let bytes = Zeroizing::new(decoded.ok_or(Error::KeyText { nth, form })?);
+    if bytes.is_empty() {
+        return Err(Error::KeyEmpty { nth });
+    }
+    if form == KeyForm::Standard && !(24..=64).contains(&bytes.len()) {
+        return Err(Error::KeyLength { nth, bytes: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).or_else(|_| BASE64_NOPAD.decode(text.as_bytes())).ok()
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 2)")]
+fn keyed<M: KeyInit>(bytes: &[u8]) -> M {
+    M::new_from_slice(bytes).expect("a key of any length")
+}
+
+fn authenticate<'a, M: Mac + Clone>(mac: &M, pieces: impl Iterator<Item = &'a [u8]>) -> hmac::digest::Output<M> {
+    let mut mac = mac.clone();
+    pieces.for_each(|piece| mac.update(piece));
+    mac.finalize().into_bytes()
+}
+
+/// SHA-512 in hex.
+const LONGEST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(form: KeyForm, text: &str) -> Result<Vec<u8>, Error> {
+        key_bytes(form, text, 1).map(|bytes| bytes.to_vec())
+    }
+
+    #[test]
+    fn a_secret_is_read_in_its_form() {
+        for (form, text, bytes) in [
+            (KeyForm::Text, "aGk=", &b"aGk="[..]),
+            (KeyForm::Base64, "aGk=", b"hi"),
+            (KeyForm::Base64, "aGk", b"hi"),
+            (KeyForm::Hex, "6869fF", b"hi\xff"),
+            (KeyForm::Standard, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &[0; 24]),
+            (KeyForm::Standard, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &[0; 24]),
+        ] {
+            assert_eq!(key(form, text).unwrap(), bytes, "{text}");
+        }
+        assert_eq!(key(KeyForm::Standard, &BASE64.encode(&[7; 64])).unwrap(), [7; 64]);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_in_its_form_is_refused_without_being_shown() {
+        let long = BASE64.encode(&[7; 65]);
+        for (form, text, message) in [
+            (KeyForm::Text, "", "secret 2 is empty"),
+            (KeyForm::Hex, "", "secret 2 is empty"),
+            (KeyForm::Base64, "hunter2!", "secret 2 is not base64"),
+            (KeyForm::Hex, "hunter", "secret 2 is not hexadecimal"),
+            (KeyForm::Hex, "abc", "secret 2 is not hexadecimal"),
+            (KeyForm::Standard, "hunter2!", "secret 2 is not base64, with or without `whsec_` before it"),
+            (KeyForm::Standard, "whsec_", "secret 2 is empty"),
+            (KeyForm::Standard, "whsec_aGk=", "secret 2 has 2 bytes: the scheme wants 24 to 64"),
+            (KeyForm::Standard, &long, "secret 2 has 65 bytes: the scheme wants 24 to 64"),
+            (KeyForm::Standard, "whsk_hunter2", "signing with an Ed25519 key (`whsk_…`) is not available yet"),
+        ] {
+            assert_eq!(key(form, text).unwrap_err().to_string(), message);
+        }
+    }
+
+    /// RFC 2202 (SHA-1) and RFC 4231 (SHA-2), test cases 2: key `Jefe`.
+    #[test]
+    fn every_algorithm_and_encoding_makes_the_published_value() {
+        let sha256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        for (algorithm, encoding, expected) in [
+            (Algorithm::Sha1, Encoding::Hex, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (Algorithm::Sha256, Encoding::Hex, sha256),
+            (Algorithm::Sha256, Encoding::Base64, "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM="),
+            (Algorithm::Sha256, Encoding::Base64Url, "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM"),
+            (
+                Algorithm::Sha512,
+                Encoding::Hex,
+                "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b\
+                 636e070a38bce737",
+            ),
+        ] {
+            let key = Key::new(algorithm, KeyForm::Text, &Secret::new("Jefe".to_owned()), 0).unwrap();
+            let pieces = [&b"what do ya want "[..], b"", b"for nothing?"];
+            let signature = key.sign(encoding, pieces.into_iter());
+            assert_eq!(std::str::from_utf8(signature.text()).unwrap(), expected, "{algorithm:?} {encoding:?}");
+        }
+    }
+}
