@@ -1,1 +1,22 @@
+//! The whole sidecar against real receivers over loopback: what INTERFACE promises to apps, receivers and operators.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod bodies;
+mod cli;
+mod dead_letters;
+mod delivery;
+mod failures;
+mod golden;
+mod guard;
+mod ingest;
+mod limits;
+mod log;
+mod queue;
+mod refusals;
+mod reload;
+mod retries;
+mod routing;
+mod shutdown;
+mod signatures;
+mod support;

@@ -1,0 +1,195 @@
+//! The binary: what it says of a config, and how it starts and refuses to.
+
+use std::{fs, net::TcpListener};
+
+use crate::support::{Process, Sidecar, everything_to, sidehook};
+
+const OWN: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[log]\ndeliveries = \"deliveries.jsonl\"\n";
+
+/// The exit code of a command on a folder with this config, and all it said.
+async fn said(config: &str, arguments: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+    let output = Process::start(&mut sidehook(folder.path(), arguments)).ended().await;
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().expect("an exit code"), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn check_accepts_a_good_file_with_0() {
+    let (code, text) = said(&everything_to(&[("hook", "https://example.com/in", "")]), &["check"]).await;
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test]
+async fn check_finds_its_file_by_option_then_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.toml"), everything_to(&[("hook", "https://example.com/in", "")])).unwrap();
+    fs::write(folder.path().join("bad.toml"), "[lisen]\n").unwrap();
+    let check = |arguments: &[&str]| {
+        sidehook(folder.path(), arguments).env("SIDEHOOK_CONFIG", "bad.toml").output().unwrap().status.code()
+    };
+    assert_eq!(check(&["check"]), Some(1));
+    assert_eq!(check(&["check", "--config", "good.toml"]), Some(0));
+}
+
+#[tokio::test]
+async fn check_points_at_each_problem_with_line_and_column_and_suggests() {
+    let cases = [
+        ("[endpoints.a]\nurl = \"http://x/\"\nmetod = \"PUT\"\n", "sidehook.toml:3:1", "method"),
+        ("[endpoints.a]\nurl = \"http://x/\"\nmethod = \"GET\"\n", "sidehook.toml:3:10", "POST"),
+        ("[endpoints.a]\nurl = \"http://x/\"\ntimeout = 5\n", "sidehook.toml:3:11", "5s"),
+        ("[endpoints.a]\nurl = \"http://x/\"\nformat = \"jsn\"\n", "sidehook.toml:3:10", "json"),
+        ("[endpoints.a]\nurl = \"http://user:pw@x/\"\n", "sidehook.toml:2:7", "url"),
+        ("[endpoints.a]\nurl = \"http://x/\"\n[[routes]]\nevents = [\"**\"]\nto = [\"b\"]\n", "sidehook.toml:5:7", "b"),
+        ("[endpoints.a]\nurl = \"http://x/\"\n[[routes]]\nevents = [\"a*\"]\nto = [\"a\"]\n", "sidehook.toml:4:11", "a*"),
+        ("[endpoints.a]\nurl = \"http://x/\"\nretry = { attempts = 0 }\n", "sidehook.toml:3:22", "100"),
+        ("[endpoints.a]\nurl = \"http://x/\"\nheaders = { Host = \"x\" }\n", "sidehook.toml:3:", "ost"),
+        ("[listn]\naddress = \"127.0.0.1:0\"\n", "sidehook.toml:1:", "listen"),
+        ("[listen]\naddress = \"0.0.0.0:7070\"\n", "sidehook.toml:2:11", "token"),
+    ];
+    for (config, place, word) in cases {
+        let (code, text) = said(config, &["check"]).await;
+        assert_eq!(code, 1, "{config}\n{text}");
+        assert!(text.contains(place) && text.contains(word), "{place} and {word} are not both in\n{text}\nfor\n{config}");
+    }
+}
+
+#[tokio::test]
+async fn check_tells_every_problem_in_one_go() {
+    let config = "[endpoints.a]\nurl = \"http://x/\"\nmetod = \"PUT\"\ntimeout = 5\nformat = \"jsn\"\n[[routes]]\nto = [\"b\"]\n";
+    let (code, text) = said(config, &["check"]).await;
+    assert_eq!(code, 1, "{text}");
+    for place in [":3:1", ":4:11", ":5:10", ":7:7", "events"] {
+        assert!(text.contains(place), "{place} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_not_available_yet_say_so() {
+    let endpoint = "[endpoints.a]\nurl = \"http://x/\"\n";
+    let route = "[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n";
+    let mut configs: Vec<String> = [
+        "order = \"fifo\"",
+        "rate = \"100/s\"",
+        "batch = { max_events = 10 }",
+        "http = \"2\"",
+        "proxy = \"http://proxy:3128\"",
+        "network = \"public\"",
+        "tls = { ca = \"ca.pem\" }",
+        "envelope = \"cloudevents\"",
+        "envelope = \"cloudevents-binary\"",
+        "queue = { when_full = \"drop_oldest\" }",
+        "auth = { type = \"oauth2\", token_url = \"https://x/\", client_id = \"i\", client_secret = \"s\" }",
+        "signature = { scheme = \"http-message\", key_id = \"k\", secrets = [\"s\"] }",
+    ]
+    .iter()
+    .map(|key| format!("{endpoint}{key}\n{route}"))
+    .collect();
+    for key in ["when = \".data.x\"", "transform = \".data\""] {
+        configs.push(format!("{endpoint}{route}{key}\n"));
+    }
+    for table in [
+        "[listen]\naddress = \"unix:/tmp/x.sock\"",
+        "[listen]\ndedupe = { ids = 10 }",
+        "[listen]\nsource = \"/x\"",
+        "[admin]\naddress = \"127.0.0.1:0\"",
+        "[log]\nrotate = { size = \"1MiB\" }",
+        "[log]\nformat = \"ecs\"",
+        "[log]\naccepted = true",
+    ] {
+        configs.push(format!("{table}\n{endpoint}{route}"));
+    }
+    for config in configs {
+        let (code, text) = said(&config, &["check"]).await;
+        assert!(code == 1 && text.contains("not available yet"), "exit {code} for\n{config}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn check_never_prints_a_secret() {
+    let keys = "auth = { type = \"bearer\", token = \"s3cret-token\" }\nsignature = { scheme = \"standard\", secrets = [\"s3cret-not-base64!\"] }";
+    let (code, text) = said(&everything_to(&[("a", "http://x/", keys)]), &["check"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(!text.contains("s3cret-token"), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_an_error_that_names_where_it_was_looked_for() {
+    for (reference, word) in
+        [("{ env = \"SIDEHOOK_TEST_NOT_SET\" }", "SIDEHOOK_TEST_NOT_SET"), ("{ file = \"nowhere/secret\" }", "nowhere/secret")]
+    {
+        let keys = format!("auth = {{ type = \"bearer\", token = {reference} }}");
+        let (code, text) = said(&everything_to(&[("a", "http://x/", &keys)]), &["check"]).await;
+        assert!(code == 1 && text.contains(word) && text.contains("sidehook.toml:3:"), "exit {code}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn demo_shows_everything_verified_and_ends_with_0() {
+    let (code, text) = said("", &["demo"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("webhook-id") && text.contains("\"outcome\":\"delivered\""), "{text}");
+}
+
+#[tokio::test]
+async fn wrong_usage_exits_with_2_and_help_with_0() {
+    for arguments in [&["run", "--nonsense"][..], &["nonsense"], &["check", "--config"]] {
+        assert_eq!(said("", arguments).await.0, 2, "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        assert_eq!(said("", arguments).await.0, 0, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn run_with_a_bad_or_missing_config_exits_with_3_and_says_where() {
+    let (code, text) = said("[endpoints.a]\nurl = 7\n", &["run"]).await;
+    assert!(code == 3 && text.contains("sidehook.toml:2:7"), "exit {code}\n{text}");
+    let (code, text) = said("", &["run", "--config", "nowhere.toml"]).await;
+    assert!(code == 3 && text.contains("nowhere.toml"), "exit {code}\n{text}");
+}
+
+#[tokio::test]
+async fn run_on_an_address_in_use_exits_with_3() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, text) = said(&format!("[listen]\naddress = \"{address}\"\n"), &["run"]).await;
+    assert!(code == 3 && text.contains(&address), "exit {code}\n{text}");
+}
+
+#[tokio::test]
+async fn run_on_a_state_folder_in_use_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sidehook.toml"), OWN).unwrap();
+    let mut first = Process::start(&mut sidehook(folder.path(), &["run"]));
+    first.address(folder.path()).await;
+    let second = Process::start(&mut sidehook(folder.path(), &["run"])).ended().await;
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(3) && text.contains("state"), "{}\n{text}", second.status);
+}
+
+#[tokio::test]
+async fn a_state_folder_is_locked_inside_one_process_too() {
+    let sidecar = Sidecar::start("").await;
+    assert!(Sidecar::refusal(sidecar.dir(), "").await.is_some());
+}
+
+#[tokio::test]
+async fn sighup_reloads_and_does_not_end_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sidehook.toml"), OWN).unwrap();
+    let mut process = Process::start(&mut sidehook(folder.path(), &["run"]));
+    process.address(folder.path()).await;
+    fs::write(folder.path().join("sidehook.toml"), "[listen\n").unwrap();
+    process.signal("HUP");
+    let log = folder.path().join("deliveries.jsonl");
+    let rejected = async {
+        while crate::support::telling(&crate::support::json_lines(&log), "rejected").is_empty() {
+            tokio::time::sleep(crate::support::LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(crate::support::LIMIT, rejected).await.expect("a `rejected` line");
+    process.signal("TERM");
+    assert_eq!(process.exit_status().await.code(), Some(0));
+}
