@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use crate::support::{Process, Sidecar, everything_to, sidehook};
+use crate::support::{LIMIT, LOOK_EVERY, Process, Sidecar, everything_to, sidehook};
 
 const OWN: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[log]\ndeliveries = \"deliveries.jsonl\"\n";
 
@@ -90,7 +90,7 @@ async fn keys_that_are_not_available_yet_say_so() {
         configs.push(format!("{endpoint}{route}{key}\n"));
     }
     for table in [
-        "[listen]\naddress = \"unix:/tmp/x.sock\"",
+        "[listen]\naddress = \"unix:/run/sidehook.sock\"",
         "[listen]\ndedupe = { ids = 10 }",
         "[listen]\nsource = \"/x\"",
         "[admin]\naddress = \"127.0.0.1:0\"",
@@ -151,6 +151,27 @@ async fn run_with_a_bad_or_missing_config_exits_with_3_and_says_where() {
 }
 
 #[tokio::test]
+async fn without_a_log_file_the_lines_go_to_stdout_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sidehook.toml"), "[listen]\naddress = \"127.0.0.1:0\"\n").unwrap();
+    let process = Process::start(&mut sidehook(folder.path(), &["run"]));
+    let started = async {
+        while !process.printed().contains("\"outcome\":\"started\"") {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, started).await.expect("a `started` line on stdout");
+    process.signal("TERM");
+    let output = process.ended().await;
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in text.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line:?} in\n{text}");
+    }
+    assert!(text.lines().last().is_some_and(|line| line.contains("\"outcome\":\"stopped\"")), "{text}");
+}
+
+#[tokio::test]
 async fn run_on_an_address_in_use_exits_with_3() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -186,10 +207,10 @@ async fn sighup_reloads_and_does_not_end_the_process() {
     let log = folder.path().join("deliveries.jsonl");
     let rejected = async {
         while crate::support::telling(&crate::support::json_lines(&log), "rejected").is_empty() {
-            tokio::time::sleep(crate::support::LOOK_EVERY).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    tokio::time::timeout(crate::support::LIMIT, rejected).await.expect("a `rejected` line");
+    tokio::time::timeout(LIMIT, rejected).await.expect("a `rejected` line");
     process.signal("TERM");
     assert_eq!(process.exit_status().await.code(), Some(0));
 }

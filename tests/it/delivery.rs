@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{LIMIT, Process, Receiver, Sidecar, everything_to, sidehook};
+use crate::support::{Process, Receiver, Sidecar, everything_to, post, sidehook};
 
 const EVENT: &str = r#"{"type": "purchase.completed", "id": "order-1", "time": "2026-11-22T19:21:53Z", "data": {"sku": 7}}"#;
 
@@ -43,6 +43,25 @@ retry = { delay = "10ms", jitter = 0 }"#;
         assert_eq!(request.header("x-all"), filled);
         assert_eq!((request.header("x-source"), request.header("user-agent")), ("shop", "mine/1"));
     }
+}
+
+#[tokio::test]
+async fn defaults_are_merged_by_key_for_headers_and_retry_and_replaced_otherwise() {
+    let receiver = Receiver::replying([500, 500, 200]).await;
+    let defaults = r#"[defaults]
+format = "xml"
+method = "PUT"
+headers = { X-A = "default", X-B = "default" }
+retry = { attempts = 2, delay = "10ms", jitter = 0 }
+"#;
+    let keys = "format = \"json\"\nheaders = { X-B = \"own\" }\nretry = { attempts = 3 }";
+    let sidecar = Sidecar::start(&format!("{defaults}\n{}", everything_to(&[("hook", &receiver.url(), keys)]))).await;
+    sidecar.event(EVENT).await.accepted();
+    let line = &sidecar.logged("delivered", 1).await[0];
+    assert_eq!((&line["attempt"], &line["max_attempts"]), (&3.into(), &3.into()));
+    let request = receiver.received(3).await.pop().unwrap();
+    assert_eq!((request.header("x-a"), request.header("x-b")), ("default", "own"));
+    assert_eq!((request.method.as_str(), request.header("content-type")), ("PUT", "application/json"));
 }
 
 #[tokio::test]
@@ -185,9 +204,7 @@ async fn tls_receivers_that_the_system_trusts_are_delivered_to() {
     std::fs::write(folder.path().join("sidehook.toml"), everything_to(&[("hook", &receiver.url(), "")]) + rest).unwrap();
     let mut process = Process::start(sidehook(folder.path(), &["run"]).env("SSL_CERT_FILE", folder.path().join("roots.pem")));
     let address = process.address(folder.path()).await;
-    let head = "POST /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
-    let request = format!("{head}content-length: {}\r\n\r\n{EVENT}", EVENT.len());
-    crate::support::Answer::parse(&crate::support::exchange(address, request.as_bytes()).await).accepted();
-    let received = tokio::time::timeout(LIMIT, receiver.received(1)).await.unwrap();
+    post(address, EVENT).await.accepted();
+    let received = receiver.received(1).await;
     assert_eq!(received[0].header("host"), receiver.url().trim_start_matches("https://"));
 }

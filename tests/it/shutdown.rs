@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sidehook::app::Stopped;
 
-use crate::support::{Answer, Process, Receiver, Sidecar, everything_to, exchange, json_lines, mode, sidehook, telling};
+use crate::support::{Process, Receiver, Sidecar, everything_to, json_lines, mode, post, sidehook, telling};
 
 const EVENT: &str = r#"{"type": "a", "id": "e-1", "time": "2026-11-22T19:21:53Z", "data": {"n": 1.0}}"#;
 const LATER: &str = "retry = { delay = \"2s\", jitter = 0 }";
@@ -16,6 +16,8 @@ fn with_grace(grace: &str, config: &str) -> String {
 async fn an_idle_sidecar_stops_clean_and_leaves_nothing_pending() {
     let (stopped, folder) = Sidecar::start("").await.stop().await;
     assert!(matches!(stopped, Stopped::Clean), "{stopped:?}");
+    let log = json_lines(&folder.path().join("deliveries.jsonl"));
+    assert_eq!(telling(&log, "stopped").len(), 1, "{log:#?}");
     assert!(json_lines(&folder.path().join("state/pending.jsonl")).is_empty());
 }
 
@@ -166,9 +168,7 @@ async fn running_with_one_in_flight(receiver: &Receiver, grace: &str) -> (Proces
     std::fs::write(folder.path().join("sidehook.toml"), config).unwrap();
     let mut process = Process::start(&mut sidehook(folder.path(), &["run"]));
     let address = process.address(folder.path()).await;
-    let head = "POST /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
-    let request = format!("{head}content-length: {}\r\n\r\n{EVENT}", EVENT.len());
-    Answer::parse(&exchange(address, request.as_bytes()).await).accepted();
+    post(address, EVENT).await.accepted();
     receiver.received(1).await;
     (process, folder)
 }

@@ -82,3 +82,10 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     assert!(closed, "still open after {LIMIT:?}, having said {:?}", String::from_utf8_lossy(&answer));
     answer
 }
+
+/// Posts one event to a sidecar of which only the address is known.
+pub(crate) async fn post(address: SocketAddr, event: &str) -> Answer {
+    let head = "POST /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{event}", event.len());
+    Answer::parse(&exchange(address, request.as_bytes()).await)
+}

@@ -15,7 +15,7 @@ use std::{path::Path, time::Duration};
 use serde_json::Value;
 
 pub(crate) use self::{
-    answer::{Answer, exchange},
+    answer::{Answer, exchange, post},
     process::{Process, sidehook},
     receiver::Receiver,
     request::Request,

@@ -1,13 +1,12 @@
 //! The real binary: one command and its output, or a running sidecar.
 
 use std::{
-    fs::File,
-    io::{Read, Seek},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
+use tempfile::NamedTempFile;
 use tokio::time::{sleep, timeout};
 
 use super::{LIMIT, LOOK_EVERY, json_lines, telling};
@@ -26,15 +25,15 @@ pub(crate) fn sidehook(folder: &Path, arguments: &[&str]) -> Command {
 pub(crate) struct Process {
     child: Child,
     /// Files, for a pipe that nobody reads would stop it.
-    stdout: File,
-    stderr: File,
+    stdout: NamedTempFile,
+    stderr: NamedTempFile,
 }
 
 impl Process {
     /// Starts `command` with its output kept for [`Process::ended`].
     pub(crate) fn start(command: &mut Command) -> Process {
-        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        let (stdout, stderr) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+        command.stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
         Process { child: command.spawn().unwrap(), stdout, stderr }
     }
 
@@ -61,6 +60,11 @@ impl Process {
         timeout(LIMIT, started).await.expect("a `started` line in the delivery log")
     }
 
+    /// What it wrote to stdout so far.
+    pub(crate) fn printed(&self) -> String {
+        String::from_utf8(content(&self.stdout)).unwrap()
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(mut self) -> Output {
         let end = async {
@@ -72,7 +76,7 @@ impl Process {
             }
         };
         let status = timeout(6 * LIMIT, end).await.expect("it ends");
-        Output { status, stdout: whole(&mut self.stdout), stderr: whole(&mut self.stderr) }
+        Output { status, stdout: content(&self.stdout), stderr: content(&self.stderr) }
     }
 
     pub(crate) async fn exit_status(self) -> ExitStatus {
@@ -88,9 +92,6 @@ impl Drop for Process {
     }
 }
 
-fn whole(file: &mut File) -> Vec<u8> {
-    let mut content = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut content).unwrap();
-    content
+fn content(file: &NamedTempFile) -> Vec<u8> {
+    std::fs::read(file.path()).unwrap()
 }
