@@ -55,9 +55,10 @@ impl Buffer {
     pub(super) fn add(&self, now: SystemTime, record: &Record<'_>) {
         let mut state = self.lock();
         state.counters.count(record);
-        if state.append(now, record).is_none() {
+        if state.writer == Writer::Ended || state.is_full() {
             return state.lose(1);
         }
+        state.append(now, record);
         let wake = match state.writer {
             Writer::Busy | Writer::Ended => false,
             Writer::Gathering => state.lines.len() >= ENOUGH,
@@ -180,16 +181,12 @@ enum Writer {
 }
 
 impl State {
-    fn append(&mut self, now: SystemTime, record: &Record<'_>) -> Option<()> {
-        if self.lines.len() + self.batch_bytes + MAX_LINE > MAX_HELD || self.writer == Writer::Ended {
-            return None;
-        }
-        let start = self.lines.len();
-        let appended = line::append(&mut self.lines, self.stamp.at(now), record);
-        if appended.is_err() {
-            self.lines.truncate(start);
-        }
-        appended.ok()
+    fn is_full(&self) -> bool {
+        self.lines.len() + self.batch_bytes + MAX_LINE > MAX_HELD
+    }
+
+    fn append(&mut self, now: SystemTime, record: &Record<'_>) {
+        line::append(&mut self.lines, self.stamp.at(now), record);
     }
 
     fn lose(&mut self, count: u64) {
@@ -199,10 +196,10 @@ impl State {
 
     /// Lines lost are reported behind the lines held, which are older.
     fn fill(&mut self, batch: &mut Batch) {
-        let count = self.unreported;
-        let report = Record::Process(Process::LogLost { count });
-        if count > 0 && line::append(&mut self.lines, self.stamp.at(SystemTime::now()), &report).is_ok() {
+        if self.unreported > 0 {
+            let report = Record::Process(Process::LogLost { count: self.unreported });
             self.counters.count(&report);
+            self.append(SystemTime::now(), &report);
             self.reporting = mem::take(&mut self.unreported);
         }
         batch.swap(&mut self.lines);

@@ -8,9 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use serde::Serialize;
-
-use super::line::{OneLine, Stamp};
+use super::{json::Object, line::Stamp};
 
 /// Something that a person should look at.
 pub fn error(message: fmt::Arguments<'_>) {
@@ -47,22 +45,13 @@ fn text(level: &str, message: &str) -> Vec<u8> {
 }
 
 fn json(now: SystemTime, level: &'static str, message: fmt::Arguments<'_>) -> Vec<u8> {
-    let mut stamp = Stamp::new();
     let mut line = Vec::new();
-    let said = Said { timestamp: stamp.at(now), level, message };
-    // Writing to memory does not fail, and half a line would be worse than none.
-    if said.serialize(&mut serde_json::Serializer::with_formatter(&mut line, OneLine::unlimited())).is_err() {
-        line.clear();
-    }
-    line.push(b'\n');
+    let mut stamp = Stamp::new();
+    let mut keys = Object::begin(&mut line, usize::MAX, stamp.at(now));
+    keys.text("level", level);
+    keys.display("message", message);
+    keys.end();
     line
-}
-
-#[derive(Serialize)]
-struct Said<'a> {
-    timestamp: &'a str,
-    level: &'static str,
-    message: fmt::Arguments<'a>,
 }
 
 #[cfg(test)]

@@ -1,36 +1,32 @@
-//! How a record becomes a line: JSON, one line, at most 7 KiB.
+//! How a record becomes a line: its keys, in the interface's order, at most 7 KiB in all.
 //!
-//! In come a [`Record`] and its time, out go bytes at the end of a buffer. Line separators and control characters beyond
-//! ASCII are escaped as well (JSON would allow them), so that neither a terminal nor a reader that splits at U+2028 or
-//! U+0085 is fooled by what a receiver answered.
+//! In come a [`Record`] and its time, out go bytes at the end of a buffer.
 //!
-//! **Invariant:** what is appended is one JSON object and one line feed, at its end, and no longer than [`MAX_LINE`].
+//! **Invariant:** what is appended is one JSON object and one line feed, no longer than [`MAX_LINE`].
 
-use std::{
-    io,
-    time::{Duration, SystemTime},
-};
+use std::time::SystemTime;
 
 use jiff::fmt::temporal::DateTimePrinter;
-use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
-use super::record::{Change, Config, Delivery, Endpoint, Event, Failure, Outcome, Process, Record};
+use super::{
+    json::Object,
+    record::{Change, Config, Delivery, Endpoint, Event, Failure, Outcome, Process, Record},
+};
 
 /// Appends `record` to `lines`; where it is too long, with its longest texts cut as little as will do.
-pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) -> serde_json::Result<()> {
+pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) {
     let start = lines.len();
     let mut line = Line { timestamp, record, limit: MAX_LINE, truncated: false };
-    line.write(lines)?;
+    line.write(lines);
     if lines.len() - start <= MAX_LINE {
-        return Ok(());
+        return;
     }
     line.truncated = true;
     let (mut fits, mut over) = (SMALLEST_LIMIT, MAX_LINE);
     while over - fits > 1 {
         line.limit = fits.midpoint(over);
         lines.truncate(start);
-        line.write(lines)?;
+        line.write(lines);
         if lines.len() - start <= MAX_LINE {
             fits = line.limit;
         } else {
@@ -39,7 +35,7 @@ pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) 
     }
     line.limit = fits;
     lines.truncate(start);
-    line.write(lines)
+    line.write(lines);
 }
 
 /// A clock's face: RFC 3339, UTC, microseconds. Only they are written anew within the same second.
@@ -80,187 +76,109 @@ impl Stamp {
 struct Line<'a> {
     timestamp: &'a str,
     record: &'a Record<'a>,
-    /// The most bytes a text may take up between its quotes.
+    /// The most bytes a text may take up.
     limit: usize,
     truncated: bool,
 }
 
 impl Line<'_> {
-    fn write(&self, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-        let format = OneLine { limit: self.limit, room: 0 };
-        self.serialize(&mut serde_json::Serializer::with_formatter(&mut *lines, format))?;
-        lines.push(b'\n');
-        Ok(())
-    }
-
-    /// As many of `names` as have room together.
-    fn shorten<'n>(&self, names: &'n [&'n str]) -> &'n [&'n str] {
-        let mut room = self.limit;
-        let fits = names.iter().take_while(|name| {
-            let left = room.checked_sub(name.len() + 3);
-            room = left.unwrap_or_default();
-            left.is_some()
-        });
-        &names[..fits.count()]
-    }
-}
-
-/// The order of the keys is the interface's.
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut keys = serializer.serialize_map(None)?;
-        keys.serialize_entry("timestamp", self.timestamp)?;
-        keys.serialize_entry("level", self.record.level())?;
-        keys.serialize_entry("message", &Sentence(self.record))?;
-        keys.serialize_entry("kind", self.record.kind())?;
-        keys.serialize_entry("outcome", self.record.outcome())?;
+    fn write(&self, lines: &mut Vec<u8>) {
+        let mut keys = Object::begin(lines, self.limit, self.timestamp);
+        keys.text("level", self.record.level());
+        keys.display("message", self.record);
+        keys.text("kind", self.record.kind());
+        keys.text("outcome", self.record.outcome());
         match self.record {
-            Record::Config(Config::Loaded { changed }) => keys.serialize_entry("changed", self.shorten(changed))?,
-            Record::Config(Config::Rejected { error }) => keys.serialize_entry("error", error)?,
-            Record::Delivery(delivery) => delivery_keys(&mut keys, delivery)?,
-            Record::Endpoint(endpoint) => endpoint_keys(&mut keys, endpoint)?,
-            Record::Event(event) => event_keys(&mut keys, event)?,
+            Record::Config(Config::Loaded { changed }) => keys.texts("changed", changed),
+            Record::Config(Config::Rejected { error }) => keys.text("error", error),
+            Record::Delivery(delivery) => delivery_keys(&mut keys, delivery),
+            Record::Endpoint(endpoint) => endpoint_keys(&mut keys, endpoint),
+            Record::Event(event) => event_keys(&mut keys, event),
             Record::Process(Process::Draining | Process::Started) => {}
-            Record::Process(Process::LogLost { count }) => keys.serialize_entry("count", count)?,
-            Record::Process(Process::Stopped { pending }) => keys.serialize_entry("pending", pending)?,
+            Record::Process(Process::LogLost { count }) => keys.number("count", *count),
+            Record::Process(Process::Stopped { pending }) => keys.number("pending", *pending),
         }
-        optional(&mut keys, "truncated", self.truncated.then_some(true))?;
-        keys.end()
+        if self.truncated {
+            keys.yes("truncated");
+        }
+        keys.end();
     }
 }
 
-fn delivery_keys<M: SerializeMap>(keys: &mut M, delivery: &Delivery<'_>) -> Result<(), M::Error> {
-    keys.serialize_entry("event_id", delivery.event_id)?;
-    keys.serialize_entry("event_type", delivery.event_type)?;
-    keys.serialize_entry("endpoint", delivery.endpoint)?;
-    keys.serialize_entry("endpoint_id", delivery.endpoint_id)?;
-    keys.serialize_entry("method", delivery.method)?;
-    keys.serialize_entry("url", delivery.url)?;
-    optional(keys, "attempt", (delivery.attempt > 0).then_some(delivery.attempt))?;
-    keys.serialize_entry("max_attempts", &delivery.max_attempts)?;
+fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
+    keys.text("event_id", delivery.event_id);
+    keys.text("event_type", delivery.event_type);
+    keys.text("endpoint", delivery.endpoint);
+    keys.text("endpoint_id", delivery.endpoint_id);
+    keys.text("method", delivery.method);
+    keys.text("url", delivery.url);
+    if delivery.attempt > 0 {
+        keys.number("attempt", delivery.attempt.into());
+    }
+    keys.number("max_attempts", delivery.max_attempts.into());
     let (http_status, duration) = match delivery.outcome {
         Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
         Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, Some(failure.duration)),
         Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Pending | Outcome::Skipped => (None, None),
     };
-    optional(keys, "http_status", http_status)?;
-    optional(keys, "duration_ms", duration.map(millis))?;
-    optional(keys, "bytes", delivery.bytes)?;
-    optional(keys, "trace_id", delivery.trace_id)?;
-    optional(keys, "batch_id", delivery.batch_id)?;
-    outcome_keys(keys, &delivery.outcome)
+    if let Some(http_status) = http_status {
+        keys.number("http_status", http_status.into());
+    }
+    if let Some(duration) = duration {
+        keys.millis("duration_ms", duration);
+    }
+    if let Some(bytes) = delivery.bytes {
+        keys.number("bytes", bytes as u64);
+    }
+    optional(keys, "trace_id", delivery.trace_id);
+    optional(keys, "batch_id", delivery.batch_id);
+    outcome_keys(keys, &delivery.outcome);
 }
 
-fn outcome_keys<M: SerializeMap>(keys: &mut M, outcome: &Outcome<'_>) -> Result<(), M::Error> {
+fn outcome_keys(keys: &mut Object<'_>, outcome: &Outcome<'_>) {
     match outcome {
         Outcome::DeadLettered { reason, error_code } | Outcome::Dropped { reason, error_code } => {
-            keys.serialize_entry("reason", reason)?;
-            optional(keys, "error_code", *error_code)
+            keys.text("reason", reason);
+            optional(keys, "error_code", *error_code);
         }
-        Outcome::Delivered { .. } | Outcome::Pending | Outcome::Skipped => Ok(()),
+        Outcome::Delivered { .. } | Outcome::Pending | Outcome::Skipped => {}
         Outcome::Failed { failure, class } => {
-            error_keys(keys, failure)?;
-            keys.serialize_entry("class", class)?;
-            optional(keys, "response", failure.response)
+            error_keys(keys, failure);
+            keys.text("class", class);
+            optional(keys, "response", failure.response);
         }
         Outcome::Retrying { failure, next_attempt } => {
-            error_keys(keys, failure)?;
-            keys.serialize_entry("next_attempt", Stamp::new().at(*next_attempt))?;
-            optional(keys, "response", failure.response)
+            error_keys(keys, failure);
+            keys.text("next_attempt", Stamp::new().at(*next_attempt));
+            optional(keys, "response", failure.response);
         }
     }
 }
 
-fn error_keys<M: SerializeMap>(keys: &mut M, failure: &Failure<'_>) -> Result<(), M::Error> {
-    keys.serialize_entry("error", failure.error)?;
-    keys.serialize_entry("error_code", failure.error_code)
+fn error_keys(keys: &mut Object<'_>, failure: &Failure<'_>) {
+    keys.text("error", failure.error);
+    keys.text("error_code", failure.error_code);
 }
 
-fn endpoint_keys<M: SerializeMap>(keys: &mut M, endpoint: &Endpoint<'_>) -> Result<(), M::Error> {
-    keys.serialize_entry("endpoint", endpoint.endpoint)?;
-    keys.serialize_entry("endpoint_id", endpoint.endpoint_id)?;
+fn endpoint_keys(keys: &mut Object<'_>, endpoint: &Endpoint<'_>) {
+    keys.text("endpoint", endpoint.endpoint);
+    keys.text("endpoint_id", endpoint.endpoint_id);
     match endpoint.change {
-        Change::Disabled { reason } | Change::Enabled { reason } => keys.serialize_entry("reason", reason),
-        Change::Paused { next_attempt } => keys.serialize_entry("next_attempt", Stamp::new().at(next_attempt)),
-        Change::Resumed => Ok(()),
+        Change::Disabled { reason } | Change::Enabled { reason } => keys.text("reason", reason),
+        Change::Paused { next_attempt } => keys.text("next_attempt", Stamp::new().at(next_attempt)),
+        Change::Resumed => {}
     }
 }
 
-fn event_keys<M: SerializeMap>(keys: &mut M, event: &Event<'_>) -> Result<(), M::Error> {
-    keys.serialize_entry("event_id", event.event_id)?;
-    keys.serialize_entry("event_type", event.event_type)?;
-    optional(keys, "trace_id", event.trace_id)
+fn event_keys(keys: &mut Object<'_>, event: &Event<'_>) {
+    keys.text("event_id", event.event_id);
+    keys.text("event_type", event.event_type);
+    optional(keys, "trace_id", event.trace_id);
 }
 
-fn optional<M: SerializeMap, T: Serialize>(keys: &mut M, key: &'static str, value: Option<T>) -> Result<(), M::Error> {
-    value.map_or(Ok(()), |value| keys.serialize_entry(key, &value))
-}
-
-/// Milliseconds with three decimals at most.
-fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
-struct Sentence<'a>(&'a Record<'a>);
-
-impl Serialize for Sentence<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
-}
-
-/// Compact JSON in which no text is longer than `limit`: the rest is left out, at a character.
-pub(super) struct OneLine {
-    limit: usize,
-    /// What the text being written may still take up.
-    room: usize,
-}
-
-impl OneLine {
-    pub(super) fn unlimited() -> OneLine {
-        OneLine { limit: usize::MAX, room: 0 }
-    }
-
-    /// Once something had no room, nothing that follows has.
-    fn take(&mut self, size: usize) -> bool {
-        let left = self.room.checked_sub(size);
-        self.room = left.unwrap_or_default();
-        left.is_some()
-    }
-
-    fn write_characters<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
-        for character in text.chars() {
-            let escaped = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
-            if !self.take(if escaped { 6 } else { character.len_utf8() }) {
-                break;
-            }
-            if escaped {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
-            } else {
-                writer.write_all(character.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Formatter for OneLine {
-    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.room = self.limit;
-        writer.write_all(b"\"")
-    }
-
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.len() <= self.room && fragment.is_ascii() {
-            self.room -= fragment.len();
-            return writer.write_all(fragment.as_bytes());
-        }
-        self.write_characters(writer, fragment)
-    }
-
-    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
-        let size = if matches!(escape, CharEscape::AsciiControl(_)) { 6 } else { 2 };
-        if self.take(size) { CompactFormatter.write_char_escape(writer, escape) } else { Ok(()) }
+fn optional(keys: &mut Object<'_>, key: &'static str, value: Option<&str>) {
+    if let Some(value) = value {
+        keys.text(key, value);
     }
 }
 
@@ -272,6 +190,8 @@ const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::super::record::Fate;
@@ -453,7 +373,7 @@ mod tests {
         ) {
             let failure = Failure { error: &error, response: Some(&response), ..failure() };
             let mut lines = vec![b'x'; before];
-            append(&mut lines, NOW, &delivery(Outcome::Failed { failure, class: "permanent" })).unwrap();
+            append(&mut lines, NOW, &delivery(Outcome::Failed { failure, class: "permanent" }));
             let line = str::from_utf8(&lines[before..]).unwrap();
             prop_assert!(line.len() <= MAX_LINE && line.ends_with(char::is_whitespace));
             let line = parsed(line);
@@ -466,7 +386,7 @@ mod tests {
 
     fn written(record: &Record<'_>) -> String {
         let mut lines = Vec::new();
-        append(&mut lines, NOW, record).unwrap();
+        append(&mut lines, NOW, record);
         String::from_utf8(lines).unwrap()
     }
 

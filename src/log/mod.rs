@@ -15,6 +15,7 @@ mod batch;
 mod buffer;
 mod counters;
 pub mod diagnostics;
+mod json;
 mod line;
 mod output;
 pub mod record;
