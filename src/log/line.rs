@@ -39,18 +39,18 @@ pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) 
 }
 
 /// A clock's face: RFC 3339, UTC, microseconds. Only they are written anew within the same second.
-pub(super) struct Stamp {
+pub struct Stamp {
     second: Option<u64>,
     text: [u8; 27],
 }
 
 impl Stamp {
-    pub(super) fn new() -> Stamp {
+    pub fn new() -> Stamp {
         Stamp { second: None, text: *b"1970-01-01T00:00:00.000000Z" }
     }
 
     /// `now` as text. Years run from 1970 to 9999.
-    pub(super) fn at(&mut self, now: SystemTime) -> &str {
+    pub fn at(&mut self, now: SystemTime) -> &str {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if self.second != Some(since.as_secs()) {
             self.turn_to(since.as_secs());
@@ -94,8 +94,9 @@ impl Line<'_> {
             Record::Delivery(delivery) => delivery_keys(&mut keys, delivery),
             Record::Endpoint(endpoint) => endpoint_keys(&mut keys, endpoint),
             Record::Event(event) => event_keys(&mut keys, event),
-            Record::Process(Process::Draining | Process::Started) => {}
+            Record::Process(Process::Draining) => {}
             Record::Process(Process::LogLost { count }) => keys.number("count", *count),
+            Record::Process(Process::Started { address }) => keys.text("address", address),
             Record::Process(Process::Stopped { pending }) => keys.number("pending", *pending),
         }
         if self.truncated {
@@ -109,13 +110,17 @@ fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
     keys.text("event_id", delivery.event_id);
     keys.text("event_type", delivery.event_type);
     keys.text("endpoint", delivery.endpoint);
-    keys.text("endpoint_id", delivery.endpoint_id);
-    keys.text("method", delivery.method);
-    keys.text("url", delivery.url);
+    if let Some(receiver) = &delivery.receiver {
+        keys.text("endpoint_id", receiver.id);
+        keys.text("method", receiver.method);
+        keys.text("url", receiver.url);
+    }
     if delivery.attempt > 0 {
         keys.number("attempt", delivery.attempt.into());
     }
-    keys.number("max_attempts", delivery.max_attempts.into());
+    if let Some(receiver) = &delivery.receiver {
+        keys.number("max_attempts", receiver.max_attempts.into());
+    }
     let (http_status, duration) = match delivery.outcome {
         Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
         Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, Some(failure.duration)),
@@ -194,7 +199,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::record::Fate;
+    use super::super::record::{Fate, Receiver};
     use super::*;
 
     #[test]
@@ -298,10 +303,10 @@ mod tests {
                 r#""kind":"process","outcome":"log_lost","count":7"#,
             ),
             (
-                Record::Process(Process::Started),
+                Record::Process(Process::Started { address: "127.0.0.1:7070" }),
                 "info",
-                concat!("sidehook ", env!("CARGO_PKG_VERSION"), " started"),
-                r#""kind":"process","outcome":"started""#,
+                concat!("sidehook ", env!("CARGO_PKG_VERSION"), " started on 127.0.0.1:7070"),
+                r#""kind":"process","outcome":"started","address":"127.0.0.1:7070""#,
             ),
             (
                 Record::Process(Process::Stopped { pending: 2 }),
@@ -400,11 +405,8 @@ mod tests {
             event_id: "evt_1",
             event_type: "purchase.completed",
             endpoint: "billing",
-            endpoint_id: "app_1",
-            method: "POST",
-            url: "https://b.example/hooks",
+            receiver: Some(Receiver { id: "app_1", method: "POST", url: "https://b.example/hooks", max_attempts: 4 }),
             attempt: 1,
-            max_attempts: 4,
             bytes: Some(512),
             trace_id: Some("4bf9"),
             batch_id: None,

@@ -29,7 +29,12 @@ use std::{
 };
 
 use self::{buffer::Buffer, output::Output};
-pub use self::{counters::Counters, output::Destination, record::Record};
+pub use self::{counters::Counters, line::Stamp, output::Destination, record::Record};
+
+/// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
+pub fn timestamp(now: SystemTime) -> String {
+    Stamp::new().at(now).to_owned()
+}
 
 /// The delivery log. Clones are the same log; when the last is dropped what it holds is still written, but nobody waits.
 #[derive(Clone)]

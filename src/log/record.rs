@@ -21,7 +21,7 @@ pub enum Record<'a> {
     Delivery(Delivery<'a>),
     Endpoint(Endpoint<'a>),
     Event(Event<'a>),
-    Process(Process),
+    Process(Process<'a>),
 }
 
 /// What became of an attempt to read the config file.
@@ -43,17 +43,24 @@ pub struct Delivery<'a> {
     pub event_id: &'a str,
     pub event_type: &'a str,
     pub endpoint: &'a str,
-    pub endpoint_id: &'a str,
-    pub method: &'a str,
-    /// Without userinfo, query values masked.
-    pub url: &'a str,
+    /// `None` where the config has no such endpoint any more.
+    pub receiver: Option<Receiver<'a>>,
     /// Attempts so far, this one included; left out of the line while there was none.
     pub attempt: u32,
-    pub max_attempts: u32,
     /// The body's length; `None` where none was made.
     pub bytes: Option<usize>,
     pub trace_id: Option<&'a str>,
     pub batch_id: Option<&'a str>,
+}
+
+/// What the config says of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiver<'a> {
+    pub id: &'a str,
+    pub method: &'a str,
+    /// Without userinfo, query values masked.
+    pub url: &'a str,
+    pub max_attempts: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,13 +135,16 @@ pub enum Fate {
 
 /// A stage of sidehook's own life.
 #[derive(Clone, Copy, Debug)]
-pub enum Process {
+pub enum Process<'a> {
     Draining,
     /// Lines that could not be written since the last line of this kind.
     LogLost {
         count: u64,
     },
-    Started,
+    Started {
+        /// Where events can be posted.
+        address: &'a str,
+    },
     /// Deliveries written to the pending file.
     Stopped {
         pending: u64,
@@ -166,7 +176,7 @@ impl Record<'_> {
             Record::Event(Event { fate: Fate::Unrouted, .. }) => "unrouted",
             Record::Process(Process::Draining) => "draining",
             Record::Process(Process::LogLost { .. }) => "log_lost",
-            Record::Process(Process::Started) => "started",
+            Record::Process(Process::Started { .. }) => "started",
             Record::Process(Process::Stopped { .. }) => "stopped",
         }
     }
@@ -205,7 +215,9 @@ impl fmt::Display for Record<'_> {
             Record::Event(Event { fate: Fate::Unrouted, event_type, .. }) => write!(f, "no route selects {event_type}"),
             Record::Process(Process::Draining) => f.write_str("sidehook is draining"),
             Record::Process(Process::LogLost { count }) => write!(f, "log lines that could not be written: {count}"),
-            Record::Process(Process::Started) => f.write_str(concat!("sidehook ", env!("CARGO_PKG_VERSION"), " started")),
+            Record::Process(Process::Started { address }) => {
+                write!(f, concat!("sidehook ", env!("CARGO_PKG_VERSION"), " started on {}"), address)
+            }
             Record::Process(Process::Stopped { pending }) => write!(f, "sidehook stopped, deliveries left pending: {pending}"),
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Destination, Log, Record,
-    record::{Delivery, Event, Fate, Outcome, Process},
+    record::{Delivery, Event, Fate, Outcome, Process, Receiver},
 };
 
 #[test]
@@ -248,7 +248,7 @@ fn what_is_logged_is_counted_in_the_same_words() {
     let (_folder, path) = place();
     let log = open(&path);
     (0..3).for_each(|_| delivered(&log, "e"));
-    log.write(SystemTime::now(), &Record::Process(Process::Started));
+    log.write(SystemTime::now(), &Record::Process(Process::Started { address: "127.0.0.1:7070" }));
     let counters = log.counters();
     assert_eq!(counters.deliveries("billing", "delivered"), 3);
     assert_eq!(counters.deliveries("billing", "failed") + counters.deliveries("other", "delivered"), 0);
@@ -296,11 +296,13 @@ fn delivery(event_id: &str) -> Delivery<'_> {
         event_id,
         event_type: "purchase.completed",
         endpoint: "billing",
-        endpoint_id: "app_abcdefghijklmnopqrstuvwxyz",
-        method: "POST",
-        url: "https://billing.example.com/hooks",
+        receiver: Some(Receiver {
+            id: "app_abcdefghijklmnopqrstuvwxyz",
+            method: "POST",
+            url: "https://billing.example.com/hooks",
+            max_attempts: 12,
+        }),
         attempt: 1,
-        max_attempts: 12,
         bytes: Some(512),
         trace_id: None,
         batch_id: None,
