@@ -113,6 +113,14 @@ impl ErrorCode {
         })
     }
 
+    /// Reads back what [`ErrorCode::as_str`] wrote.
+    pub fn from_word(word: &str) -> Option<ErrorCode> {
+        if let Some(status) = word.strip_prefix("status_") {
+            return status.parse().ok().map(ErrorCode::Status);
+        }
+        ERROR_CODES.into_iter().find(|code| code.as_str() == word)
+    }
+
     pub fn class(self) -> Class {
         match self {
             ErrorCode::Status(501 | 505) => Class::Permanent,
@@ -167,6 +175,11 @@ impl Reason {
             Reason::QueueFull => "queue_full",
         }
     }
+
+    /// Reads back what [`Reason::as_str`] wrote.
+    pub fn from_word(word: &str) -> Option<Reason> {
+        REASONS.into_iter().find(|reason| reason.as_str() == word)
+    }
 }
 
 /// What becomes of a delivery whose attempt failed.
@@ -218,6 +231,21 @@ pub fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> 
     };
     (!wait.is_zero()).then_some(wait)
 }
+
+const ERROR_CODES: [ErrorCode; 9] = [
+    ErrorCode::ConnectRefused,
+    ErrorCode::ConnectTimeout,
+    ErrorCode::Disabled,
+    ErrorCode::Dns,
+    ErrorCode::Protocol,
+    ErrorCode::QueueFull,
+    ErrorCode::Reset,
+    ErrorCode::Timeout,
+    ErrorCode::Tls,
+];
+
+const REASONS: [Reason; 6] =
+    [Reason::Attempts, Reason::Disabled, Reason::EndpointRemoved, Reason::MaxAge, Reason::Permanent, Reason::QueueFull];
 
 #[cfg(test)]
 mod tests {

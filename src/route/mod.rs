@@ -166,15 +166,15 @@ mod tests {
     fn a_negated_pattern_excludes_wherever_it_stands() {
         let table = Table::new(vec![route(&["!a.secret", "a.**", "!**.test"], &[0])]);
         assert_eq!(endpoints(&table, "a.b"), [0]);
-        assert_eq!(endpoints(&table, "a.secret"), []);
-        assert_eq!(endpoints(&table, "a.b.test"), []);
+        assert_eq!(endpoints(&table, "a.secret"), [0; 0]);
+        assert_eq!(endpoints(&table, "a.b.test"), [0; 0]);
     }
 
     #[test]
     fn an_inactive_route_selects_nothing() {
         let table = Table::new(vec![Route { active: false, ..route(&["**"], &[0]) }]);
-        assert_eq!(endpoints(&table, "a"), []);
-        assert_eq!(endpoints(&Table::new(Vec::new()), "a"), []);
+        assert_eq!(endpoints(&table, "a"), [0; 0]);
+        assert_eq!(endpoints(&Table::new(Vec::new()), "a"), [0; 0]);
     }
 
     #[test]

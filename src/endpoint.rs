@@ -1,0 +1,241 @@
+//! Where: a receiver, and how it wants to be spoken to.
+//!
+//! Everything here was checked when the config was read; what an [`Endpoint`] says can be done.
+//!
+//! **Invariant:** no field needs validating by its reader, and no `Debug` print shows a secret.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use crate::{
+    encode::Shape,
+    retry,
+    sign::{Placeholder, Secret, Signer, Template},
+};
+
+/// A receiver, with all its settings.
+pub struct Endpoint {
+    pub name: Arc<str>,
+    /// Stable over restarts and renamings of anything but the endpoint.
+    pub id: Box<str>,
+    pub description: Option<Box<str>>,
+    pub target: Target,
+    pub method: Method,
+    pub active: bool,
+    /// What a body for this endpoint looks like.
+    pub shape: Arc<Shape>,
+    /// What the config asks for besides what sidehook writes.
+    pub headers: Vec<(HeaderName, HeaderText)>,
+    pub auth: Option<Auth>,
+    pub signatures: Vec<Signer>,
+    /// From the start of an attempt to the end of the answer's head.
+    pub timeout: Duration,
+    pub success: Success,
+    pub retry: retry::Policy,
+    pub queue: Bounds,
+    /// Attempts in flight at once.
+    pub concurrency: usize,
+    /// How long a connection may lie idle before it is closed.
+    pub idle_timeout: Duration,
+    /// Whether `traceparent` and `tracestate` travel on.
+    pub trace: bool,
+    /// Equal where all settings and secrets are.
+    pub fingerprint: [u8; 32],
+    /// Every secret text of this endpoint, to be masked in what its receiver answers.
+    pub secrets: Vec<Secret>,
+}
+
+/// An endpoint's URL, taken apart for the one who dials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    pub tls: bool,
+    /// A name or an address, without brackets.
+    pub host: Box<str>,
+    pub port: u16,
+    /// The `host` header: with the port where it is not the scheme's own.
+    pub authority: HeaderValue,
+    /// The origin form, at least `/`.
+    pub path_and_query: Uri,
+    /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
+    pub shown: Box<str>,
+}
+
+/// Why a text is no endpoint's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("a fragment (#…) is never sent")]
+    Fragment,
+    #[error("not an absolute http:// or https:// URL")]
+    NotAbsolute,
+    #[error("port 0 cannot be dialled")]
+    PortZero,
+    #[error("user and password do not belong in a URL: use auth = {{ type = \"basic\", … }}")]
+    Userinfo,
+}
+
+impl Target {
+    /// Reads an absolute URL; `secret` hides all of it but scheme and host where people read it.
+    pub fn parse(url: &str, secret: bool) -> Result<Target, TargetError> {
+        if url.contains('#') {
+            return Err(TargetError::Fragment);
+        }
+        let uri: Uri = url.parse().map_err(|_| TargetError::NotAbsolute)?;
+        let authority = uri.authority().ok_or(TargetError::NotAbsolute)?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(TargetError::NotAbsolute),
+        };
+        if authority.as_str().contains('@') {
+            return Err(TargetError::Userinfo);
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(TargetError::NotAbsolute);
+        }
+        let scheme_port = if tls { 443 } else { 80 };
+        let port = match authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, port)| port).rsplit_once(':') {
+            Some((_, "")) | None => scheme_port,
+            Some((_, port)) => port.parse().map_err(|_| TargetError::NotAbsolute)?,
+        };
+        if port == 0 {
+            return Err(TargetError::PortZero);
+        }
+        let host_text = if port == scheme_port { authority.host().to_owned() } else { format!("{}:{port}", authority.host()) };
+        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Target {
+            tls,
+            host: host.into(),
+            port,
+            authority: HeaderValue::try_from(&host_text).map_err(|_| TargetError::NotAbsolute)?,
+            path_and_query: path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?,
+            shown: shown(&uri, secret).into(),
+        })
+    }
+
+    pub fn is_loopback(&self) -> bool {
+        is_loopback_host(&self.host)
+    }
+}
+
+/// Whether `host`, a name or an address without brackets, is this machine itself.
+pub fn is_loopback_host(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn shown(uri: &Uri, secret: bool) -> String {
+    let mut text = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
+    if secret {
+        return text;
+    }
+    text.push_str(uri.path());
+    for (n, pair) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        text.push(if n == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) => {
+                text.push_str(name);
+                text.push_str("=***");
+            }
+            None => text.push_str("***"),
+        }
+    }
+    text
+}
+
+/// A custom header's value.
+#[derive(Clone)]
+pub enum HeaderText {
+    Fixed(HeaderValue),
+    /// Filled in for each attempt.
+    Template(Template<HeaderPlaceholder>),
+}
+
+/// What a custom header's value may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderPlaceholder {
+    Attempt,
+    Id,
+    Time,
+    Type,
+}
+
+impl Placeholder for HeaderPlaceholder {
+    const NAMES: &'static [(&'static str, HeaderPlaceholder)] = &[
+        ("attempt", HeaderPlaceholder::Attempt),
+        ("id", HeaderPlaceholder::Id),
+        ("time", HeaderPlaceholder::Time),
+        ("type", HeaderPlaceholder::Type),
+    ];
+}
+
+/// How the receiver knows who is calling.
+#[derive(Clone)]
+pub enum Auth {
+    /// The whole header, made at load: basic, bearer and API key do not change between attempts.
+    Header(HeaderName, HeaderValue),
+}
+
+/// The statuses that mean an event has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success(Vec<(u16, u16)>);
+
+impl Success {
+    /// Inclusive ranges of statuses.
+    pub fn new(ranges: Vec<(u16, u16)>) -> Success {
+        Success(ranges)
+    }
+
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+/// What an endpoint's queue may hold, over all states of its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub events: usize,
+    pub bytes: usize,
+    pub when_full: WhenFull,
+}
+
+/// What happens to an event for a full endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    DeadLetter,
+    Reject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart_for_the_dialler() {
+        let target = Target::parse("https://[::1]:8443/a/b?key=secret&flag&c=", false).unwrap();
+        assert_eq!((&*target.host, target.port, target.tls), ("::1", 8443, true));
+        assert_eq!(target.authority, "[::1]:8443");
+        assert_eq!(target.path_and_query, "/a/b?key=secret&flag&c=");
+        assert_eq!(&*target.shown, "https://[::1]:8443/a/b?key=***&***&c=***");
+        let target = Target::parse("http://example.com:80", true).unwrap();
+        assert_eq!((target.authority.to_str().unwrap(), target.path_and_query.path()), ("example.com", "/"));
+        assert_eq!(&*Target::parse("https://example.com/tok/en?x=1", true).unwrap().shown, "https://example.com");
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_refused() {
+        for (url, error) in [
+            ("ftp://example.com/", TargetError::NotAbsolute),
+            ("/hooks", TargetError::NotAbsolute),
+            ("example.com", TargetError::NotAbsolute),
+            ("http://", TargetError::NotAbsolute),
+            ("http://exa mple.com/", TargetError::NotAbsolute),
+            ("http://a.example:99999/", TargetError::NotAbsolute),
+            ("http://a.example:0/", TargetError::PortZero),
+            ("http://user:pw@a.example/", TargetError::Userinfo),
+            ("http://a.example/#x", TargetError::Fragment),
+        ] {
+            assert_eq!(Target::parse(url, false).err(), Some(error), "{url}");
+        }
+    }
+}
