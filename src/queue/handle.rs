@@ -1,0 +1,57 @@
+//! The way into an endpoint's lane.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+
+use super::{Account, Delivery};
+use crate::endpoint::Endpoint;
+
+/// What is said to a lane, in the order in which it is said.
+pub enum Order {
+    Deliver(Delivery),
+    /// Deliver what is there until then, then hand the rest back.
+    Drain(Instant),
+    /// The endpoint is gone from the config: end once nothing is left.
+    Retire,
+    Settings(Arc<Endpoint>),
+}
+
+/// The way into a lane.
+#[derive(Clone)]
+pub struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    pub account: Arc<Account>,
+}
+
+impl Handle {
+    /// A handle, and where its lane hears what is said to it.
+    pub fn open(account: Arc<Account>) -> (Handle, mpsc::UnboundedReceiver<Order>) {
+        let (orders, lane) = mpsc::unbounded_channel();
+        (Handle { orders, account }, lane)
+    }
+
+    /// Gives the lane a delivery. The channel has no bound of its own: the places that deliveries hold are the bound.
+    pub fn push(&self, delivery: Delivery) {
+        self.order(Order::Deliver(delivery));
+    }
+
+    /// Puts new settings in force from the next attempt on.
+    pub fn settle(&self, endpoint: Arc<Endpoint>) {
+        self.account.resize(endpoint.queue);
+        self.order(Order::Settings(endpoint));
+    }
+
+    pub fn drain(&self, deadline: Instant) {
+        self.order(Order::Drain(deadline));
+    }
+
+    pub fn retire(&self) {
+        self.order(Order::Retire);
+    }
+
+    fn order(&self, order: Order) {
+        // A lane ends only after it was retired or drained, and then nobody pushes any more.
+        let _ = self.orders.send(order);
+    }
+}

@@ -1,0 +1,116 @@
+//! Waiting: what a delivery is while it is under way, and where it may wait.
+//!
+//! Ingest takes a place for each delivery from the endpoint's [`Account`] and the [`Ledger`] of all of them; the place is a
+//! [`Slot`] that the delivery owns, so that dropping the delivery, however that comes about, frees it. An endpoint's lane
+//! keeps its deliveries in a [`Backlog`]. What cannot be delivered goes to the [`DeadLetters`], what is left at the end to
+//! the [`pending`] file.
+//!
+//! **Invariant:** every delivery holds a slot (or, on its way to the dead letters, a part of their own bounded buffer), and
+//! the slots held never exceed the bounds but for what an earlier process had acknowledged.
+
+mod backlog;
+mod dead_letters;
+mod handle;
+mod ledger;
+mod line;
+pub mod pending;
+mod state;
+
+use std::{sync::Arc, time::SystemTime};
+
+pub use backlog::Backlog;
+pub use dead_letters::{Addressee, DeadLetters, Letter, Place};
+pub use handle::{Handle, Order};
+pub use ledger::{Account, Full, Ledger, Share, Slot};
+pub use state::{Directory, StateError};
+
+use crate::{
+    endpoint::Endpoint,
+    event::{Event, Trace},
+    log::record,
+    pipeline::{Body, Prepared},
+};
+
+/// An event and its bodies, as its deliveries share them.
+#[derive(Debug)]
+pub struct Parcel {
+    pub prepared: Prepared,
+    pub accepted: SystemTime,
+    _share: Share,
+}
+
+impl Parcel {
+    pub fn new(prepared: Prepared, accepted: SystemTime, share: Share) -> Arc<Parcel> {
+        Arc::new(Parcel { prepared, accepted, _share: share })
+    }
+}
+
+/// One event for one endpoint.
+#[derive(Debug)]
+pub struct Delivery {
+    pub parcel: Arc<Parcel>,
+    /// Which of the parcel's bodies is this endpoint's.
+    pub body: u32,
+    /// Attempts made and counted.
+    pub attempts: u32,
+    slot: Slot,
+}
+
+impl Delivery {
+    pub fn new(parcel: Arc<Parcel>, body: u32, attempts: u32, slot: Slot) -> Delivery {
+        Delivery { parcel, body, attempts, slot }
+    }
+
+    pub fn body(&self) -> &Body {
+        &self.parcel.prepared.bodies[self.body as usize]
+    }
+
+    /// Gives the delivery up, but not yet its place.
+    pub fn into_parts(self) -> (Arc<Parcel>, Slot) {
+        (self.parcel, self.slot)
+    }
+}
+
+/// A line of the delivery log for `event` at `endpoint`.
+pub fn delivery_line<'a>(
+    endpoint: &'a Endpoint,
+    event: &Event<'a>,
+    attempt: u32,
+    bytes: Option<usize>,
+    outcome: record::Outcome<'a>,
+) -> record::Delivery<'a> {
+    record::Delivery {
+        outcome,
+        event_id: event.id,
+        event_type: event.event_type,
+        endpoint: &endpoint.name,
+        receiver: Some(record::Receiver {
+            id: &endpoint.id,
+            method: endpoint.method.as_str(),
+            url: &endpoint.target.shown,
+            max_attempts: endpoint.retry.max_attempts(),
+        }),
+        attempt,
+        bytes,
+        trace_id: event.trace.map(Trace::id),
+        batch_id: None,
+    }
+}
+
+/// A line of the delivery log for a delivery that was given up.
+pub fn letter_line<'a>(letter: &'a Letter, event: &Event<'a>, outcome: record::Outcome<'a>) -> record::Delivery<'a> {
+    match &letter.to {
+        Addressee::Known(endpoint) => delivery_line(endpoint, event, letter.attempts, None, outcome),
+        Addressee::Removed(name) => record::Delivery {
+            outcome,
+            event_id: event.id,
+            event_type: event.event_type,
+            endpoint: name,
+            receiver: None,
+            attempt: letter.attempts,
+            bytes: None,
+            trace_id: event.trace.map(Trace::id),
+            batch_id: None,
+        },
+    }
+}
