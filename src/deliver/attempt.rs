@@ -1,0 +1,119 @@
+//! One attempt: a connection, a request, an answer.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::time::{Instant as Clock, timeout, timeout_at};
+
+use super::{Head, Transport, client::REST_TIMEOUT};
+use crate::{
+    endpoint::Endpoint,
+    pipeline,
+    queue::Parcel,
+    retry::{self, ErrorCode, Failure, Outcome},
+};
+
+/// What is to be sent, and as what.
+pub(super) struct Attempt<'a> {
+    pub endpoint: &'a Endpoint,
+    pub parcel: &'a Parcel,
+    pub body: u32,
+    pub number: u32,
+}
+
+/// What became of it.
+pub(super) struct Done<C> {
+    pub outcome: Outcome,
+    pub status: Option<u16>,
+    /// From the start to the answer's head, or to the failure.
+    pub duration: Duration,
+    pub response: Option<Box<str>>,
+    pub connection: Option<C>,
+}
+
+impl<C> Done<C> {
+    /// A panic in an attempt is a failed attempt.
+    pub(super) fn panicked() -> Done<C> {
+        let failure =
+            Failure { code: ErrorCode::Protocol, error: "sidehook failed: please report this bug".into(), retry_after: None };
+        Done { outcome: Outcome::Failed(failure), status: None, duration: Duration::ZERO, response: None, connection: None }
+    }
+}
+
+impl Attempt<'_> {
+    /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
+    pub(super) async fn run<T: Transport>(self, transport: &T, idle: Option<T::Connection>) -> Done<T::Connection> {
+        let started = Instant::now();
+        let answered = self.exchange(transport, idle, started).await;
+        let duration = started.elapsed();
+        let (head, connection) = match answered {
+            Ok(answered) => answered,
+            Err(failure) => {
+                return Done { outcome: Outcome::Failed(failure), status: None, duration, response: None, connection: None };
+            }
+        };
+        let rest = timeout(REST_TIMEOUT, transport.rest(connection)).await.ok();
+        let (beginning, connection) = rest.map_or((Vec::new(), None), |rest| (rest.beginning, rest.connection));
+        let (outcome, response) = self.judge(&head, &beginning);
+        Done { outcome, status: Some(head.status), duration, response, connection }
+    }
+
+    async fn exchange<T: Transport>(
+        &self,
+        transport: &T,
+        mut idle: Option<T::Connection>,
+        started: Instant,
+    ) -> Result<(Head, T::Connection), Failure> {
+        let deadline = Clock::from_std(started + self.endpoint.timeout);
+        loop {
+            let kept_alive = idle.is_some();
+            let mut connection = match idle.take() {
+                Some(connection) => connection,
+                None => timeout_at(deadline, transport.dial(&self.endpoint.target))
+                    .await
+                    .map_err(|_| self.timed_out(ErrorCode::ConnectTimeout))??,
+            };
+            let event = self.parcel.prepared.event.view();
+            let body = &self.parcel.prepared.bodies[self.body as usize];
+            let request = pipeline::render(self.endpoint, &event, body, self.number, SystemTime::now());
+            match timeout_at(deadline, transport.exchange(&mut connection, request)).await {
+                Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
+                Ok(Ok(head)) => return Ok((head, connection)),
+                // The receiver had closed the connection before this request: it has not seen it.
+                Ok(Err(broken)) if kept_alive && broken.silent => {}
+                Ok(Err(broken)) => return Err(broken.failure),
+            }
+        }
+    }
+
+    fn timed_out(&self, code: ErrorCode) -> Failure {
+        let what = if code == ErrorCode::ConnectTimeout { "connection" } else { "answer" };
+        Failure { code, error: Cow::Owned(format!("no {what} within {:?}", self.endpoint.timeout)), retry_after: None }
+    }
+
+    fn judge(&self, head: &Head, beginning: &[u8]) -> (Outcome, Option<Box<str>>) {
+        if self.endpoint.success.contains(head.status) {
+            return (Outcome::Delivered { status: head.status }, None);
+        }
+        let retry_after = head.retry_after.as_ref().and_then(|value| value.to_str().ok());
+        let failure = Failure {
+            code: ErrorCode::Status(head.status),
+            error: Cow::Owned(format!("the receiver answered {}", head.status)),
+            retry_after: retry_after.and_then(|value| retry::retry_after(value, SystemTime::now())),
+        };
+        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| self.masked(beginning)))
+    }
+
+    /// An answer's text for the log: a receiver may echo what it was sent, and secrets are not for the log.
+    fn masked(&self, beginning: &[u8]) -> Box<str> {
+        let mut text = String::from_utf8_lossy(beginning).into_owned();
+        for secret in &self.endpoint.secrets {
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "***");
+            }
+        }
+        text.into_boxed_str()
+    }
+}

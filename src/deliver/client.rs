@@ -1,0 +1,318 @@
+//! Connections to receivers: TCP, TLS by rustls, HTTP/1.1 by hyper.
+//!
+//! A [`Link`] is one connection with the future that drives it; whoever sends a request polls both, so that a delivery
+//! wakes one task, not two.
+
+use std::{
+    borrow::Cow,
+    error::Error as _,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::OnceCell,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Broken, Head, Rest, Transport};
+use crate::{
+    endpoint::Target,
+    retry::{ErrorCode, Failure},
+};
+
+/// Dials receivers. One per sidecar; the TLS settings are made when the first https endpoint is dialled.
+#[derive(Default)]
+pub struct Client {
+    tls: OnceCell<TlsConnector>,
+}
+
+/// One connection.
+pub struct Link {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<Pin<Box<http1::Connection<TokioIo<Counted<Stream>>, Full<Bytes>>>>>,
+    /// Bytes the receiver has sent on this connection.
+    seen: Arc<AtomicU64>,
+    body: Option<Incoming>,
+}
+
+impl Transport for Client {
+    type Connection = Link;
+
+    async fn dial(&self, target: &Target) -> Result<Link, Failure> {
+        let tcp = connect(target).await?;
+        let stream = if target.tls { Stream::Tls(Box::new(self.secure(target, tcp).await?)) } else { Stream::Plain(tcp) };
+        let seen = Arc::new(AtomicU64::new(0));
+        let stream = TokioIo::new(Counted { stream, seen: Arc::clone(&seen) });
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(stream)
+            .await
+            .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
+        Ok(Link { sender, driver: Some(Box::pin(driver)), seen, body: None })
+    }
+
+    async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
+        let seen_before = link.seen.load(Relaxed);
+        let Link { sender, driver, seen, body } = link;
+        let sent = async {
+            sender.ready().await?;
+            sender.send_request(request.map(Full::new)).await
+        };
+        let response = match drive(driver, sent).await {
+            Some(Ok(response)) => response,
+            ended => {
+                let silent = seen.load(Relaxed) == seen_before;
+                let failure = ended.and_then(Result::err).map_or_else(
+                    || failure(ErrorCode::Reset, "the receiver closed the connection"),
+                    |error| from_hyper(&error, silent),
+                );
+                return Err(Broken { failure, silent });
+            }
+        };
+        let (head, rest) = response.into_parts();
+        *body = Some(rest);
+        Ok(Head { status: head.status.as_u16(), retry_after: head.headers.get(header::RETRY_AFTER).cloned() })
+    }
+
+    async fn rest(&self, mut link: Link) -> Rest<Link> {
+        let Some(mut body) = link.body.take() else { return Rest { beginning: Vec::new(), connection: Some(link) } };
+        let (mut beginning, mut read) = (Vec::new(), 0);
+        let whole = loop {
+            match drive(&mut link.driver, body.frame()).await {
+                None | Some(Some(Err(_))) => break false,
+                Some(None) => break true,
+                Some(Some(Ok(frame))) => {
+                    let Some(bytes) = frame.data_ref() else { continue };
+                    read += bytes.len();
+                    beginning.extend_from_slice(&bytes[..bytes.len().min(super::RESPONSE - beginning.len())]);
+                    if read > MAX_REST {
+                        break false;
+                    }
+                }
+            }
+        };
+        let connection = (whole && link.driver.is_some() && !link.sender.is_closed()).then_some(link);
+        Rest { beginning, connection }
+    }
+}
+
+impl Client {
+    async fn secure(&self, target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let connector = self.tls.get_or_try_init(connector).await?;
+        let name = ServerName::try_from(target.host.to_string())
+            .map_err(|_| failure(ErrorCode::Tls, format!("`{}` cannot be a certificate's name", target.host)))?;
+        connector.connect(name, tcp).await.map_err(|error| failure(ErrorCode::Tls, tls_error(target, &error)))
+    }
+}
+
+/// TLS with the system's roots; where the system has none (a container from scratch), Mozilla's.
+async fn connector() -> Result<TlsConnector, Failure> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok::<_, rustls::Error>(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+    });
+    match read.await {
+        Ok(Ok(connector)) => Ok(connector),
+        Ok(Err(error)) => Err(failure(ErrorCode::Tls, error.to_string())),
+        Err(_) => Err(failure(ErrorCode::Tls, "the system's root certificates could not be read")),
+    }
+}
+
+async fn connect(target: &Target) -> Result<TcpStream, Failure> {
+    let host = &*target.host;
+    let addresses: Vec<_> = tokio::net::lookup_host((host, target.port))
+        .await
+        .map_err(|error| failure(ErrorCode::Dns, format!("{host} cannot be resolved: {error}")))?
+        .collect();
+    let mut last = failure(ErrorCode::Dns, format!("{host} has no address"));
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // A request is written at once and whole: waiting for more would only delay it.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => {
+                let code = match error.kind() {
+                    io::ErrorKind::TimedOut => ErrorCode::ConnectTimeout,
+                    io::ErrorKind::ConnectionReset => ErrorCode::Reset,
+                    _ => ErrorCode::ConnectRefused,
+                };
+                last = failure(code, format!("{address}: {error}"));
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Polls `work` and the connection it needs together. `None` when the connection ended before the work was done.
+async fn drive<C: Future, F: Future>(driver: &mut Option<Pin<Box<C>>>, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        let ended = match driver {
+            Some(connection) => connection.as_mut().poll(cx).is_ready(),
+            None => true,
+        };
+        if ended {
+            *driver = None;
+        }
+        match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if ended => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn failure(code: ErrorCode, error: impl Into<Cow<'static, str>>) -> Failure {
+    Failure { code, error: error.into(), retry_after: None }
+}
+
+fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
+    let io_kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let broken_off = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    let code = match io_kind {
+        Some(io::ErrorKind::InvalidData) => ErrorCode::Tls,
+        Some(_) => ErrorCode::Reset,
+        None if broken_off && silent => ErrorCode::Reset,
+        None => ErrorCode::Protocol,
+    };
+    let text = match code {
+        ErrorCode::Reset if io_kind.is_none() => "the receiver closed the connection without an answer".into(),
+        ErrorCode::Protocol => format!("the answer is not HTTP/1.1: {}", chain(error)),
+        _ => chain(error),
+    };
+    failure(code, text)
+}
+
+fn tls_error(target: &Target, error: &io::Error) -> String {
+    format!("TLS with {}: {error}", target.host)
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// A connection's bytes, in the clear or not.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Counts what the other side has sent: a kept-alive connection that ends before the first byte of an answer was closed
+/// before our request arrived.
+struct Counted<S> {
+    stream: S,
+    seen: Arc<AtomicU64>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.seen.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+macro_rules! either {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Plain($inner) => $call,
+            Stream::Tls($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// The longest answer's head that is read.
+const MAX_HEAD: usize = 64 << 10;
+
+/// How much of an answer's body is read before the connection is given up instead.
+const MAX_REST: usize = 64 << 10;
+
+/// How long an answer's body is read.
+pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(5);

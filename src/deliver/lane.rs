@@ -1,0 +1,412 @@
+//! One endpoint's lane.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant as Clock, Sleep},
+};
+
+use super::{
+    Transport,
+    attempt::{Attempt, Done},
+};
+use crate::{
+    endpoint::Endpoint,
+    log::{self, Log, record},
+    queue::{self, Account, Addressee, Backlog, DeadLetters, Delivery, Handle, Letter, Order, Place, pending::Leftover},
+    retry::{self, Class, ErrorCode, Failure, Outcome, Reason, Verdict},
+};
+
+/// What a lane needs besides its endpoint.
+pub struct Surroundings<T> {
+    pub transport: Arc<T>,
+    pub log: Log,
+    pub dead_letters: Arc<DeadLetters>,
+    /// Uniform in 0..1, for jitter.
+    pub random: fn() -> f64,
+}
+
+impl<T> Clone for Surroundings<T> {
+    fn clone(&self) -> Self {
+        let Surroundings { transport, log, dead_letters, random } = self;
+        Surroundings {
+            transport: Arc::clone(transport),
+            log: log.clone(),
+            dead_letters: Arc::clone(dead_letters),
+            random: *random,
+        }
+    }
+}
+
+/// An endpoint's deliveries, and the task that sees them through.
+pub struct Lane<T: Transport> {
+    endpoint: Arc<Endpoint>,
+    around: Surroundings<T>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    backlog: Backlog<Delivery>,
+    /// Tried while draining, in vain: for the next process.
+    left: Vec<Delivery>,
+    flights: Flights,
+    attempts: FuturesUnordered<Pin<Box<dyn Future<Output = Landed<T>> + Send>>>,
+    idle: Vec<Idle<T::Connection>>,
+    /// No attempts until then: a receiver asked for it.
+    paused: Option<Instant>,
+    /// It answered 410: what comes is dead-lettered.
+    disabled: bool,
+    stage: Stage,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Draining(Instant),
+    Open,
+    Retired,
+}
+
+/// A delivery with an attempt under way; it stays here, so that a panic in the attempt cannot take it along.
+struct Flight {
+    delivery: Delivery,
+    endpoint: Arc<Endpoint>,
+    /// Tried before its time, while draining: a failure does not count.
+    early: bool,
+}
+
+struct Idle<C> {
+    connection: C,
+    since: Instant,
+}
+
+/// An attempt's place among the flights, and its result; none where it panicked.
+type Landed<T> = (usize, Option<Done<<T as Transport>::Connection>>);
+
+enum Step<T: Transport> {
+    Landed(Landed<T>),
+    Orders,
+    Timer,
+}
+
+impl<T: Transport> Lane<T> {
+    /// Starts the lane of `endpoint`. The task ends once it was drained or retired, with what it could not deliver.
+    pub fn open(endpoint: Arc<Endpoint>, account: Arc<Account>, around: Surroundings<T>) -> (Handle, JoinHandle<Vec<Leftover>>) {
+        let (handle, orders) = Handle::open(account);
+        let lane = Lane {
+            endpoint,
+            around,
+            orders,
+            backlog: Backlog::new(),
+            left: Vec::new(),
+            flights: Flights::default(),
+            attempts: FuturesUnordered::new(),
+            idle: Vec::new(),
+            paused: None,
+            disabled: false,
+            stage: Stage::Open,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: None,
+        };
+        (handle, tokio::spawn(lane.run()))
+    }
+
+    async fn run(mut self) -> Vec<Leftover> {
+        let mut orders = Vec::with_capacity(ORDERS);
+        loop {
+            let now = Instant::now();
+            self.start_attempts(now);
+            if self.is_over(now) {
+                return self.leftovers();
+            }
+            let alarm = self.alarm();
+            match poll_fn(|cx| self.step(cx, alarm, &mut orders)).await {
+                Step::Landed((place, done)) => self.land(place, done),
+                Step::Orders => orders.drain(..).for_each(|order| self.obey(order)),
+                Step::Timer => self.ring(),
+            }
+        }
+    }
+
+    /// Whatever happens next. Landings come first: they make room for what the orders bring.
+    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<Step<T>> {
+        if let Poll::Ready(Some(landed)) = self.attempts.poll_next_unpin(cx) {
+            return Poll::Ready(Step::Landed(landed));
+        }
+        match self.orders.poll_recv_many(cx, orders, ORDERS) {
+            Poll::Ready(0) if self.stage == Stage::Open => self.stage = Stage::Retired,
+            Poll::Ready(0) | Poll::Pending => {}
+            Poll::Ready(_) => return Poll::Ready(Step::Orders),
+        }
+        let Some(alarm) = alarm else { return Poll::Pending };
+        // An alarm that rings too early costs one look; setting it anew for every delivery would cost more.
+        if self.armed.is_none_or(|armed| alarm < armed) {
+            self.armed = Some(alarm);
+            self.timer.as_mut().reset(Clock::from_std(alarm));
+        }
+        self.timer.as_mut().poll(cx).map(|()| Step::Timer)
+    }
+
+    fn ring(&mut self) {
+        self.armed = None;
+        let expired = Instant::now().checked_sub(self.endpoint.idle_timeout);
+        self.idle.retain(|idle| expired.is_none_or(|expired| idle.since > expired));
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Deliver(delivery) => self.backlog.push(delivery),
+            Order::Drain(deadline) => self.stage = Stage::Draining(deadline),
+            Order::Retire => self.stage = Stage::Retired,
+            Order::Settings(endpoint) => self.settle(endpoint),
+        }
+    }
+
+    fn settle(&mut self, endpoint: Arc<Endpoint>) {
+        let before = std::mem::replace(&mut self.endpoint, endpoint);
+        if before.target != self.endpoint.target {
+            self.idle.clear();
+        }
+        if before.fingerprint != self.endpoint.fingerprint && std::mem::take(&mut self.disabled) {
+            self.log_change(record::Change::Enabled { reason: "its settings changed" });
+        }
+    }
+
+    fn start_attempts(&mut self, now: Instant) {
+        if self.disabled {
+            self.give_up_everything();
+        }
+        if self.paused.is_some_and(|until| until <= now) {
+            self.paused = None;
+            self.log_change(record::Change::Resumed);
+        }
+        while self.may_start() {
+            if let Some(delivery) = self.backlog.next(now) {
+                self.start(delivery, false, now);
+            } else if self.is_draining()
+                && let Some(delivery) = self.backlog.unpark()
+            {
+                // Nobody will be there when its time comes.
+                self.start(delivery, true, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn start(&mut self, delivery: Delivery, early: bool, now: Instant) {
+        let idle = self.take_idle(now);
+        let (endpoint, parcel) = (Arc::clone(&self.endpoint), Arc::clone(&delivery.parcel));
+        let (transport, body, number) = (Arc::clone(&self.around.transport), delivery.body, delivery.attempts + 1);
+        let place = self.flights.add(Flight { delivery, endpoint: Arc::clone(&endpoint), early });
+        let attempt = async move {
+            let attempt = Attempt { endpoint: &endpoint, parcel: &parcel, body, number };
+            attempt.run(&*transport, idle).await
+        };
+        self.attempts.push(Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(move |done| (place, done.ok()))));
+    }
+
+    fn land(&mut self, place: usize, done: Option<Done<T::Connection>>) {
+        let Some(flight) = self.flights.remove(place) else { return };
+        let done = done.unwrap_or_else(Done::panicked);
+        if let Some(connection) = done.connection {
+            self.keep(connection, &flight.endpoint);
+        }
+        let duration = done.duration;
+        let number = flight.delivery.attempts + 1;
+        match done.outcome {
+            Outcome::Delivered { status } => {
+                let outcome = record::Outcome::Delivered { http_status: status, duration };
+                self.log_delivery(&flight.endpoint, &flight.delivery, number, outcome);
+            }
+            Outcome::Failed(failure) => {
+                let shown = Shown { status: done.status, duration, response: done.response.as_deref() };
+                self.fail(flight, failure, &shown);
+            }
+        }
+    }
+
+    /// Carries out what the failure of an attempt means: for the endpoint, and for the delivery.
+    fn fail(&mut self, flight: Flight, failure: Failure, shown: &Shown<'_>) {
+        let Flight { mut delivery, endpoint, early } = flight;
+        let number = delivery.attempts + 1;
+        let age = delivery.parcel.accepted.elapsed().unwrap_or_default();
+        let mut verdict = retry::judge(&failure, &self.endpoint.retry, number, age, (self.around.random)());
+        if early && failure.code.class() == Class::Transient {
+            verdict = Verdict::RetryIn(Duration::ZERO);
+        } else {
+            delivery.attempts = number;
+        }
+        let code = failure.code.as_str();
+        let line = record::Failure {
+            error: &failure.error,
+            error_code: &code,
+            http_status: shown.status,
+            duration: shown.duration,
+            response: shown.response,
+        };
+        match verdict {
+            Verdict::RetryIn(wait) => {
+                let outcome = record::Outcome::Retrying { failure: line, next_attempt: SystemTime::now() + wait };
+                self.log_delivery(&endpoint, &delivery, number, outcome);
+                if self.is_draining() {
+                    self.left.push(delivery);
+                } else {
+                    self.backlog.park(delivery, Instant::now() + wait);
+                }
+            }
+            Verdict::DeadLetter(reason) => {
+                let outcome = record::Outcome::Failed { failure: line, class: failure.code.class().as_str() };
+                self.log_delivery(&endpoint, &delivery, number, outcome);
+                self.give_up(delivery, reason, failure.code);
+            }
+        }
+        self.react(&failure);
+    }
+
+    /// What a failure means for the endpoint as a whole.
+    fn react(&mut self, failure: &Failure) {
+        if failure.code == ErrorCode::Status(410) && !self.disabled {
+            self.disabled = true;
+            self.log_change(record::Change::Disabled { reason: "the receiver answered 410 Gone" });
+        }
+        if let Some(wait) = retry::pause(failure, &self.endpoint.retry) {
+            let until = Instant::now() + wait;
+            if self.paused.is_none() {
+                self.log_change(record::Change::Paused { next_attempt: SystemTime::now() + wait });
+            }
+            self.paused = self.paused.max(Some(until));
+        }
+    }
+
+    fn give_up(&self, delivery: Delivery, reason: Reason, code: ErrorCode) {
+        let attempts = delivery.attempts;
+        let (parcel, slot) = delivery.into_parts();
+        let to = Addressee::Known(Arc::clone(&self.endpoint));
+        let letter = Letter { parcel, to, reason, error_code: Some(code), attempts };
+        self.around.dead_letters.put(letter, Place::Queue(slot));
+    }
+
+    fn give_up_everything(&mut self) {
+        for delivery in self.backlog.take_all().collect::<Vec<_>>() {
+            self.give_up(delivery, Reason::Disabled, ErrorCode::Disabled);
+        }
+    }
+
+    fn take_idle(&mut self, now: Instant) -> Option<T::Connection> {
+        // The one used last is the least likely to have been closed; behind an old one there are only older ones.
+        let idle = self.idle.pop()?;
+        if now < idle.since + self.endpoint.idle_timeout {
+            return Some(idle.connection);
+        }
+        self.idle.clear();
+        None
+    }
+
+    fn keep(&mut self, connection: T::Connection, dialled_for: &Endpoint) {
+        if dialled_for.target == self.endpoint.target && self.idle.len() < self.endpoint.concurrency {
+            self.idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.attempts.len() < self.endpoint.concurrency && !self.is_held()
+    }
+
+    /// Whether attempts are out of the question for now.
+    fn is_held(&self) -> bool {
+        self.paused.is_some() || !self.endpoint.active
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining(_))
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let nothing_under_way = self.attempts.is_empty() && self.backlog.is_empty();
+        match self.stage {
+            Stage::Draining(deadline) => {
+                deadline <= now || self.attempts.is_empty() && (self.backlog.is_empty() || self.is_held())
+            }
+            Stage::Open => false,
+            Stage::Retired => nothing_under_way,
+        }
+    }
+
+    /// When to look again if nothing else happens.
+    fn alarm(&self) -> Option<Instant> {
+        let deadline = match self.stage {
+            Stage::Draining(deadline) => Some(deadline),
+            Stage::Open | Stage::Retired => None,
+        };
+        let due = if self.may_start() { self.backlog.next_due() } else { None };
+        let oldest_idle = self.idle.first().map(|idle| idle.since + self.endpoint.idle_timeout);
+        [deadline, self.paused, due, oldest_idle].into_iter().flatten().min()
+    }
+
+    fn leftovers(mut self) -> Vec<Leftover> {
+        // Attempts end before their deliveries are handed on: what is written as pending is not being sent.
+        self.attempts.clear();
+        let flying = self.flights.take_all();
+        let waiting = self.backlog.take_all().collect::<Vec<_>>();
+        let endpoint = &self.endpoint;
+        flying.chain(self.left).chain(waiting).map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
+    }
+
+    fn log_delivery(&self, endpoint: &Endpoint, delivery: &Delivery, attempt: u32, outcome: record::Outcome<'_>) {
+        let event = delivery.parcel.prepared.event.view();
+        let line = queue::delivery_line(endpoint, &event, attempt, Some(delivery.body().bytes.len()), outcome);
+        self.around.log.write(SystemTime::now(), &log::Record::Delivery(line));
+    }
+
+    fn log_change(&self, change: record::Change<'_>) {
+        let line = record::Endpoint { change, endpoint: &self.endpoint.name, endpoint_id: &self.endpoint.id };
+        self.around.log.write(SystemTime::now(), &log::Record::Endpoint(line));
+    }
+}
+
+/// What a failure's line says of the answer.
+struct Shown<'a> {
+    status: Option<u16>,
+    duration: Duration,
+    response: Option<&'a str>,
+}
+
+/// The deliveries under way, each at a place that its attempt knows.
+#[derive(Default)]
+struct Flights {
+    places: Vec<Option<Flight>>,
+    free: Vec<usize>,
+}
+
+impl Flights {
+    fn add(&mut self, flight: Flight) -> usize {
+        if let Some(place) = self.free.pop() {
+            self.places[place] = Some(flight);
+            return place;
+        }
+        self.places.push(Some(flight));
+        self.places.len() - 1
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Flight> {
+        let flight = self.places.get_mut(place)?.take();
+        self.free.extend(flight.is_some().then_some(place));
+        flight
+    }
+
+    fn take_all(self) -> impl Iterator<Item = Delivery> {
+        self.places.into_iter().flatten().map(|flight| flight.delivery)
+    }
+}
+
+/// Orders taken from the channel at once.
+const ORDERS: usize = 64;

@@ -1,0 +1,68 @@
+//! The door out: one lane per endpoint.
+//!
+//! A [`Lane`] is one task that owns its endpoint's waiting and in-flight deliveries and its connections. Deliveries come in
+//! through the lane's [`Handle`](crate::queue::Handle), already holding their places; they leave as delivered, as a letter to
+//! the dead letters, or, when the lane is drained, as a [`Leftover`](crate::queue::pending::Leftover). An attempt is a future polled by the lane's own task, so that an event costs no
+//! task, no channel and no lock on its way out; a retry is an entry in the backlog and nothing else.
+//!
+//! **Invariant:** a lane loses nothing: what was pushed to it is delivered, with the dead letters, or handed back, also
+//! when an attempt panics; and it never waits for another lane.
+
+mod attempt;
+mod client;
+mod lane;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+
+pub use client::Client;
+pub use lane::{Lane, Surroundings};
+
+use crate::{endpoint::Target, retry::Failure};
+
+/// How requests reach receivers: the network, or in tests a stand-in.
+pub trait Transport: Send + Sync + 'static {
+    /// A connection that may carry several requests, one after the other.
+    type Connection: Send;
+
+    fn dial(&self, target: &Target) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
+
+    /// Sends `request` and reads the answer's head.
+    fn exchange(
+        &self,
+        connection: &mut Self::Connection,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Head, Broken>> + Send;
+
+    /// Reads the answer's body, within bounds, so that the connection can be used again.
+    fn rest(&self, connection: Self::Connection) -> impl Future<Output = Rest<Self::Connection>> + Send;
+}
+
+/// What an answer's head says.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub status: u16,
+    pub retry_after: Option<HeaderValue>,
+}
+
+/// A connection that ended before an answer's head was there.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub failure: Failure,
+    /// Not a byte of an answer was seen.
+    pub silent: bool,
+}
+
+/// What is left of an exchange.
+#[derive(Debug)]
+pub struct Rest<C> {
+    /// The body's first [`RESPONSE`] bytes.
+    pub beginning: Vec<u8>,
+    /// Where it can be used again.
+    pub connection: Option<C>,
+}
+
+/// How much of an answer's body a failure's log line shows.
+pub const RESPONSE: usize = 256;
