@@ -1,0 +1,291 @@
+//! The door in: HTTP from the app, deliveries to the lanes.
+//!
+//! In comes a request; out goes a `202` after its deliveries were queued, or a [`Refusal`] after nothing was. The answer
+//! never waits for an endpoint. What a request is held to (who may post, how much, where it goes) is a [`Plan`], a snapshot
+//! taken once per request; a reload replaces it as a whole.
+//!
+//! **Invariant:** a request is accepted whole or refused whole, and by one plan.
+
+mod accept;
+mod guard;
+mod parse;
+mod reply;
+mod server;
+mod watchdog;
+
+use std::{
+    borrow::Cow,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use percent_encoding::percent_decode_str;
+
+use self::{accept::Desk, parse::Events, watchdog::Watchdog};
+pub use self::{guard::Guard, reply::Refusal, server::serve};
+use crate::{
+    endpoint::Endpoint,
+    event::{GeneratedId, Trace},
+    log::{self, Log},
+    pipeline,
+    queue::{DeadLetters, Handle, Ledger},
+    route::Table,
+};
+
+/// What is in force for a request.
+pub struct Plan {
+    pub table: Table,
+    /// By the indices that `table` uses.
+    pub outlets: Vec<Outlet>,
+    pub guard: Guard,
+    pub limits: Limits,
+}
+
+/// An endpoint, and the way into its lane.
+pub struct Outlet {
+    pub endpoint: Arc<Endpoint>,
+    pub handle: Handle,
+}
+
+/// What a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub max_body: usize,
+    pub max_batch: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub keep_alive: Duration,
+    pub max_connections: usize,
+}
+
+/// The door. One per sidecar, shared by its connections.
+pub struct Ingest {
+    plan: ArcSwap<Plan>,
+    ledger: Arc<Ledger>,
+    dead_letters: Arc<DeadLetters>,
+    log: Log,
+    ids: Ids,
+    stamp: Mutex<log::Stamp>,
+    draining: AtomicBool,
+}
+
+impl Ingest {
+    pub fn new(plan: Plan, ledger: Arc<Ledger>, dead_letters: Arc<DeadLetters>, log: Log) -> Arc<Ingest> {
+        Arc::new(Ingest {
+            plan: ArcSwap::from_pointee(plan),
+            ledger,
+            dead_letters,
+            log,
+            ids: Ids::default(),
+            stamp: Mutex::new(log::Stamp::new()),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Puts a plan in force, from the next request on.
+    pub fn swap(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
+    }
+
+    /// Refuses events from now on.
+    pub fn close(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Answers a request.
+    async fn answer(&self, request: Request<Incoming>, watchdog: &Watchdog) -> Response<Full<Bytes>> {
+        if let Some(health) = self.health(&request) {
+            return health;
+        }
+        self.take(request, watchdog).await.unwrap_or_else(|refusal| refusal.response())
+    }
+
+    fn health(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        let (status, text) = match request.uri().path() {
+            "/healthz" => (StatusCode::OK, "ok\n"),
+            "/readyz" if self.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/readyz" => (StatusCode::OK, "ready\n"),
+            _ => return None,
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Some(Refusal::MethodNotAllowed("GET, HEAD").response());
+        }
+        let mut response = reply::with_type("text/plain", text.into());
+        *response.status_mut() = status;
+        Some(response)
+    }
+
+    async fn take(&self, request: Request<Incoming>, watchdog: &Watchdog) -> Result<Response<Full<Bytes>>, Refusal> {
+        if request.headers().len() > MAX_HEADERS {
+            return Err(Refusal::TooManyHeaders(MAX_HEADERS));
+        }
+        let limits = {
+            let plan = self.plan.load();
+            plan.guard.check(&request)?;
+            plan.limits
+        };
+        let typed = typed_path(request.uri().path())?;
+        if request.method() != Method::POST {
+            return Err(Refusal::MethodNotAllowed("POST"));
+        }
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        check_media_type(request.headers())?;
+        let trace = trace(request.headers());
+        let body = read_body(request.into_body(), &limits, watchdog).await?;
+        // The body may have taken its time.
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let events = match typed {
+            Some(event_type) => parse::data(event_type, &body)?,
+            None => parse::events(&body, limits.max_batch)?,
+        };
+        self.accept(&events, trace.as_ref())
+    }
+
+    fn accept(&self, events: &Events<'_>, trace: Option<&Trace>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let plan = self.plan.load();
+        let desk = Desk {
+            plan: &plan,
+            ledger: &self.ledger,
+            dead_letters: &self.dead_letters,
+            log: &self.log,
+            ids: &self.ids,
+            stamp: &self.stamp,
+        };
+        desk.accept(events, trace, SystemTime::now())
+    }
+}
+
+/// The type in `/events/{type}`, decoded; `None` for `/events`.
+fn typed_path(path: &str) -> Result<Option<Cow<'static, str>>, Refusal> {
+    match path.strip_prefix("/events") {
+        Some("") => Ok(None),
+        Some(rest) if rest.starts_with('/') => {
+            // What is not UTF-8 is no type either, and says so later.
+            let decoded = percent_decode_str(&rest[1..]).decode_utf8_lossy();
+            Ok(Some(Cow::Owned(decoded.into_owned())))
+        }
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
+    }
+    let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    if value == b"application/json" {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let mut parameters = text.split(';').map(str::trim);
+    if !parameters.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json"));
+    }
+    let charset =
+        parameters.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    match charset {
+        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => {
+            Err(Refusal::UnsupportedMediaType("the charset must be UTF-8"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let parent = headers.get(pipeline::TRACEPARENT)?.to_str().ok()?;
+    Trace::parse(parent, headers.get(pipeline::TRACESTATE).and_then(|state| state.to_str().ok()))
+}
+
+/// Reads a body within its bounds. Most come in one piece, and that piece is used as it is.
+async fn read_body(body: Incoming, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {
+    let too_large = Refusal::PayloadTooLarge(limits.max_body);
+    if body.size_hint().lower() > limits.max_body as u64 {
+        return Err(too_large);
+    }
+    watchdog.body();
+    let mut collected = pin!(collect(body, limits.max_body));
+    let read = poll_fn(|cx| match collected.as_mut().poll(cx) {
+        Poll::Pending if watchdog.is_expired() => Poll::Ready(None),
+        read => read.map(Some),
+    });
+    let read = read.await;
+    watchdog.busy();
+    match read {
+        Some(Ok(Some(bytes))) => Ok(bytes),
+        Some(Ok(None)) => Err(too_large),
+        // The connection is gone or talks nonsense: whatever is answered, nobody reads it.
+        Some(Err(error)) => Err(Refusal::InvalidJson { line: 1, column: 1, what: error.to_string().into() }),
+        None => Err(Refusal::RequestTimeout(limits.body_timeout)),
+    }
+}
+
+/// A body's bytes; none when there are more than `max`.
+async fn collect(mut body: Incoming, max: usize) -> hyper::Result<Option<Bytes>> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame?.into_data() else { continue };
+        if first.len() + more.len() + bytes.len() > max {
+            return Ok(None);
+        }
+        if first.is_empty() && more.is_empty() {
+            first = bytes;
+        } else {
+            more.extend_from_slice(&std::mem::take(&mut first));
+            more.extend_from_slice(&bytes);
+        }
+    }
+    Ok(Some(if more.is_empty() { first } else { more.freeze() }))
+}
+
+/// Makes event ids. Randomness is fetched in pieces of many ids: the system call costs more than the id.
+#[derive(Default)]
+struct Ids(Mutex<Vec<[u8; 10]>>);
+
+impl Ids {
+    fn next(&self, now: SystemTime) -> GeneratedId {
+        let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        GeneratedId::event(millis, &self.random())
+    }
+
+    fn random(&self) -> [u8; 10] {
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(random) = pool.pop() {
+            return random;
+        }
+        let mut bytes = [[0; 10]; 100];
+        if getrandom::fill(bytes.as_flattened_mut()).is_err() {
+            // No system we run on fails here once it is up; ids must differ all the same.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+            bytes.iter_mut().enumerate().for_each(|(n, id)| id.copy_from_slice(&(now + n as u128).to_be_bytes()[6..]));
+        }
+        pool.extend_from_slice(&bytes[1..]);
+        bytes[0]
+    }
+}
+
+/// More headers than this are refused. hyper's own limit, 100 on its stack, is cheaper than one we would set.
+const MAX_HEADERS: usize = 64;

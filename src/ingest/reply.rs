@@ -1,0 +1,143 @@
+//! Answers to the app: the only table from what was refused to a status.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+/// Why a request was refused. Nothing of it was queued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("sidehook is shutting down")]
+    Draining,
+    #[error("the Host `{0}` is not this sidecar's: add it to listen.hosts if it should be")]
+    ForbiddenHost(Box<str>),
+    #[error("web pages may not post events")]
+    ForbiddenOrigin,
+    #[error("as XML or form the event would be larger than {0} bytes")]
+    GrownTooLarge(usize),
+    #[error("{0}")]
+    InvalidEvent(Box<str>),
+    #[error("line {line}, column {column}: {what}")]
+    InvalidJson { line: usize, column: usize, what: Cow<'static, str> },
+    #[error("only {0} is allowed here")]
+    MethodNotAllowed(&'static str),
+    #[error("there is nothing here: events go to /events or /events/{{type}}")]
+    NotFound,
+    #[error("the body is larger than listen.max_body, {0} bytes")]
+    PayloadTooLarge(usize),
+    #[error("the queue of `{endpoint}` is full")]
+    QueueFull { endpoint: Box<str>, retry_after: Duration },
+    #[error("the body did not arrive within listen.body_timeout, {0:?}")]
+    RequestTimeout(Duration),
+    #[error("more than listen.max_batch events, {0}")]
+    TooManyEvents(usize),
+    #[error("more than {0} headers")]
+    TooManyHeaders(usize),
+    #[error("a valid token is wanted: Authorization: Bearer …")]
+    Unauthorized,
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+}
+
+impl Refusal {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Refusal::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "forbidden_host"),
+            Refusal::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
+            Refusal::GrownTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            Refusal::InvalidEvent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event"),
+            Refusal::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
+            Refusal::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            Refusal::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
+            Refusal::RequestTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Refusal::TooManyEvents(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            Refusal::TooManyHeaders(_) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Refusal::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        }
+    }
+
+    /// The answer: a problem document (RFC 9457) with a stable `code`.
+    pub fn response(&self) -> Response<Full<Bytes>> {
+        let (status, code) = self.status_and_code();
+        let mut response = match self {
+            // What hyper's parser refuses has no body, and this limit is of that kind.
+            Refusal::TooManyHeaders(_) => Response::default(),
+            _ => problem(status, code, &self.to_string()),
+        };
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        match self {
+            Refusal::Draining => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Refusal::MethodNotAllowed(allowed) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+            }
+            Refusal::QueueFull { retry_after, .. } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs_f64().ceil() as u64));
+            }
+            Refusal::RequestTimeout(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Refusal::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {
+    #[derive(serde::Serialize)]
+    struct Problem<'a> {
+        title: &'a str,
+        status: u16,
+        detail: &'a str,
+        code: &'a str,
+    }
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = serde_json::to_vec(&Problem { title, status: status.as_u16(), detail, code }).unwrap_or_default();
+    with_type("application/problem+json", body)
+}
+
+/// A body of some media type.
+pub(super) fn with_type(media_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// What became of one accepted event.
+#[derive(serde::Serialize)]
+pub(super) struct Accepted<'a> {
+    pub id: &'a str,
+    #[serde(rename = "type")]
+    pub event_type: &'a str,
+    pub endpoints: Vec<&'a str>,
+    pub duplicate: bool,
+}
+
+/// `202`, for one event or for a batch.
+pub(super) fn accepted(events: &[Accepted<'_>], batch: bool) -> Response<Full<Bytes>> {
+    #[derive(serde::Serialize)]
+    struct Batch<'a> {
+        events: &'a [Accepted<'a>],
+    }
+    let mut body = Vec::with_capacity(160 * events.len());
+    let written = match events {
+        [event] if !batch => serde_json::to_writer(&mut body, event),
+        events => serde_json::to_writer(&mut body, &Batch { events }),
+    };
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+    let mut response = with_type("application/json", body);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}

@@ -1,0 +1,150 @@
+//! Connections from the app: HTTP/1.1 by hyper, with the time limits that hyper has not.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{Instant as Clock, sleep, timeout},
+};
+
+use super::{Ingest, watchdog::Watchdog};
+use crate::log::diagnostics;
+
+/// Takes connections until `stop` says so, then lets those that are open finish the request they are at.
+pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
+    let (tell, told) = watch::channel(false);
+    loop {
+        let room = connections.len() < ingest.plan().limits.max_connections;
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if room => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&ingest), told.clone()));
+                }
+                Err(error) => {
+                    diagnostics::warn(format_args!("a connection could not be accepted: {error}"));
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    tell.send_replace(true);
+    // The answers still to be written are small and local; who does not read them by then never will.
+    let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+async fn connection(stream: TcpStream, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
+    // Answers are written at once and whole: waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let limits = ingest.plan().limits;
+    let watchdog = Arc::new(Watchdog::new());
+    let service = service_fn(|request| {
+        let (ingest, watchdog) = (&ingest, &watchdog);
+        async move {
+            watchdog.busy();
+            let response = ingest.answer(request, watchdog).await;
+            watchdog.idle();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let stream = TokioIo::new(Watched { stream, watchdog: &watchdog });
+    let connection = http1::Builder::new().max_header_size(MAX_HEAD).max_buf_size(BUFFER).serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    let mut stop = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
+    let mut alarm = pin!(sleep(limits.header_timeout));
+    let (mut armed, mut stopping) = (true, false);
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !stopping && stop.as_mut().poll(cx).is_ready() {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            let Some(deadline) = watchdog.deadline(&limits) else { return Poll::Pending };
+            let deadline = Clock::from_std(deadline);
+            // An alarm that rings too early costs one look; one set anew for every request would cost more.
+            if !armed || deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+                armed = true;
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            armed = false;
+            if Clock::now() >= deadline && !watchdog.expire() {
+                return Poll::Ready(());
+            }
+        }
+    })
+    .await;
+}
+
+/// A connection whose bytes tell the watchdog when a head begins.
+struct Watched<'w> {
+    stream: TcpStream,
+    watchdog: &'w Watchdog,
+}
+
+impl AsyncRead for Watched<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.watchdog.bytes();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The longest head.
+const MAX_HEAD: usize = 16 << 10;
+
+/// hyper's read buffer: a head and a usual body in one piece.
+const BUFFER: usize = 64 << 10;
+
+/// After an error of accept (no file descriptors left, say) there is no use in asking at once again.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
