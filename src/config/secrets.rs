@@ -1,0 +1,219 @@
+//! Where secrets come from: the environment, files, systemd's credentials; the config only names them.
+//!
+//! Comes in: a [`Text`] of the config, and [`Outside`], through which alone environment and files are read. Goes out: the
+//! secret, and the list of files whose change may change it.
+//!
+//! **Invariant:** no error says what a secret is, only where it was looked for.
+
+use std::{
+    env::{self, VarError},
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use crate::sign::Secret;
+
+/// The world outside the config file. Tests make one up.
+pub struct Outside {
+    pub variable: Box<ReadVariable>,
+    pub file: Box<ReadFile>,
+}
+
+/// Reads a variable of the environment.
+pub type ReadVariable = dyn Fn(&str) -> Result<String, VarError>;
+
+/// Reads a whole file, which is small.
+pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
+impl Outside {
+    /// This process' environment, and the file system.
+    pub fn process() -> Outside {
+        Outside { variable: Box::new(|name| env::var(name)), file: Box::new(|path| read_bounded(path, LARGEST)) }
+    }
+}
+
+/// A value that may stand in the file, or be named by it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    Credential(String),
+    Env(String),
+    File(String),
+    Literal(String),
+}
+
+impl Text {
+    pub(super) fn is_literal(&self) -> bool {
+        matches!(self, Text::Literal(_))
+    }
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("`{name}` is no credential's name: it has no `/`")]
+    CredentialName { name: String },
+    #[error("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd's LoadCredential=")]
+    CredentialsUnset,
+    #[error("{place} is empty")]
+    Empty { place: String },
+    #[error("{place} is not UTF-8")]
+    NotUtf8 { place: String },
+    #[error("cannot read the file {path}: {error}")]
+    Unreadable { path: String, error: io::Error },
+    #[error("the environment variable {name} is not set")]
+    Unset { name: String },
+}
+
+/// Looks secrets up for one reading of the config, and remembers the files.
+pub(super) struct Secrets<'a> {
+    pub(super) outside: &'a Outside,
+    /// What relative paths start from.
+    pub(super) directory: &'a Path,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Secrets<'_> {
+    pub(super) fn reveal(&mut self, text: &Text) -> Result<Secret, Error> {
+        match text {
+            Text::Credential(name) => self.credential(name),
+            Text::Env(name) => {
+                let value = self.variable(name)?.ok_or_else(|| Error::Unset { name: name.clone() })?;
+                not_empty(value, || format!("the environment variable {name}"))
+            }
+            Text::File(path) => self.file(path, self.directory.join(path)),
+            Text::Literal(text) => not_empty(text.clone(), || "the text".to_owned()),
+        }
+    }
+
+    /// A variable of the environment, `None` where it is not set.
+    pub(super) fn variable(&self, name: &str) -> Result<Option<String>, Error> {
+        match (self.outside.variable)(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(Error::NotUtf8 { place: format!("the environment variable {name}") }),
+        }
+    }
+
+    fn credential(&mut self, name: &str) -> Result<Secret, Error> {
+        if name.contains(['/', '\0']) || name == "." || name == ".." {
+            return Err(Error::CredentialName { name: name.to_owned() });
+        }
+        let directory = self.variable("CREDENTIALS_DIRECTORY")?.ok_or(Error::CredentialsUnset)?;
+        self.file(name, Path::new(&directory).join(name))
+    }
+
+    /// Reads a secret file; `shown` is how errors call it.
+    fn file(&mut self, shown: &str, path: PathBuf) -> Result<Secret, Error> {
+        let bytes = (self.outside.file)(&path).map_err(|error| Error::Unreadable { path: shown.to_owned(), error });
+        if !self.files.contains(&path) {
+            self.files.push(path);
+        }
+        let place = || format!("the file {shown}");
+        let mut text = String::from_utf8(bytes?).map_err(|_| Error::NotUtf8 { place: place() })?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        not_empty(text, place)
+    }
+}
+
+fn not_empty(text: String, place: impl FnOnce() -> String) -> Result<Secret, Error> {
+    if text.is_empty() { Err(Error::Empty { place: place() }) } else { Ok(Secret::new(text)) }
+}
+
+/// Reads a regular file of at most `largest` bytes: a pipe could hold a reload up, a device never ends.
+pub(super) fn read_bounded(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if !path.metadata()?.is_file() {
+        return refused("not a regular file");
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return refused(&format!("larger than {} KiB", largest >> 10));
+    }
+    Ok(bytes)
+}
+
+/// No key or password is larger.
+const LARGEST: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outside() -> Outside {
+        Outside {
+            variable: Box::new(|name| match name {
+                "KEY" => Ok("from env\n".to_owned()),
+                "NOTHING" => Ok(String::new()),
+                "CREDENTIALS_DIRECTORY" => Ok("/run/credentials/sidehook".to_owned()),
+                _ => Err(VarError::NotPresent),
+            }),
+            file: Box::new(|path| match path.to_str().unwrap() {
+                "conf/secrets/key" => Ok(b"two lines\n\n".to_vec()),
+                "conf/secrets/windows" => Ok(b"windows\r\n".to_vec()),
+                "conf/secrets/empty" => Ok(b"\n".to_vec()),
+                "conf/secrets/binary" => Ok(b"\xff".to_vec()),
+                "/run/credentials/sidehook/token" => Ok(b"credential".to_vec()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            }),
+        }
+    }
+
+    fn reveal(text: &Text) -> (Result<String, String>, Vec<PathBuf>) {
+        let outside = outside();
+        let mut secrets = Secrets { outside: &outside, directory: Path::new("conf"), files: Vec::new() };
+        let revealed = secrets.reveal(text);
+        (revealed.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string()), secrets.files)
+    }
+
+    #[test]
+    fn secrets_come_from_where_the_config_says() {
+        for (text, secret) in [
+            (Text::Literal("as typed".into()), "as typed"),
+            (Text::Env("KEY".into()), "from env\n"),
+            (Text::File("secrets/key".into()), "two lines\n"),
+            (Text::File("secrets/windows".into()), "windows"),
+            (Text::Credential("token".into()), "credential"),
+        ] {
+            assert_eq!(reveal(&text).0.as_deref(), Ok(secret));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_or_empty_is_an_error_that_says_where() {
+        for (text, message) in [
+            (Text::Env("NOWHERE".into()), "the environment variable NOWHERE is not set"),
+            (Text::Env("NOTHING".into()), "the environment variable NOTHING is empty"),
+            (Text::File("secrets/empty".into()), "the file secrets/empty is empty"),
+            (Text::File("secrets/binary".into()), "the file secrets/binary is not UTF-8"),
+            (Text::File("nowhere".into()), "cannot read the file nowhere: entity not found"),
+            (Text::Credential("../etc/passwd".into()), "`../etc/passwd` is no credential's name: it has no `/`"),
+            (Text::Literal(String::new()), "the text is empty"),
+        ] {
+            assert_eq!(reveal(&text).0.unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn secret_files_are_remembered_also_when_they_are_missing() {
+        assert_eq!(reveal(&Text::File("secrets/key".into())).1, [PathBuf::from("conf/secrets/key")]);
+        assert_eq!(reveal(&Text::File("nowhere".into())).1, [PathBuf::from("conf/nowhere")]);
+        assert!(reveal(&Text::Env("KEY".into())).1.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_none_or_never_ends_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read_bounded(folder.path(), 4).is_err());
+        let path = folder.path().join("key");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 4).unwrap_err().to_string(), "larger than 0 KiB");
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+    }
+}

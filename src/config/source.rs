@@ -1,0 +1,131 @@
+//! The text of a config file, as diagnostics show it.
+//!
+//! Comes in: the text, and the places that may hold secrets. Goes out: line and column of a place, and its line with what
+//! stands under it.
+//!
+//! **Invariant:** no hidden place is shown; `***` stands for it.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// Bytes of the source.
+pub type Span = Range<usize>;
+
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    text: String,
+    hidden: Vec<Span>,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path, text: &str) -> Source {
+        Source { path: path.into(), text: text.into(), hidden: Vec::new() }
+    }
+
+    pub(super) fn hide(&mut self, span: Span) {
+        self.hidden.push(span);
+    }
+
+    /// Puts what is hidden in order: nothing is shown before.
+    pub(super) fn seal(&mut self) {
+        self.hidden.sort_by_key(|span| span.start);
+        self.hidden.dedup_by(|next, span| {
+            let overlap = next.start <= span.end;
+            span.end = if overlap { span.end.max(next.end) } else { span.end };
+            overlap
+        });
+    }
+
+    /// Line and column of a place, both from 1, columns in characters.
+    pub(super) fn position(&self, span: &Span) -> (usize, usize) {
+        let start = self.floor(span.start);
+        let line_start = self.line(start).start;
+        let line = 1 + self.text[..line_start].bytes().filter(|byte| *byte == b'\n').count();
+        (line, 1 + self.text[line_start..start].chars().count())
+    }
+
+    /// The line of `span` as people may see it.
+    pub(super) fn show(&self, span: &Span) -> Shown {
+        let start = self.floor(span.start);
+        let line = self.line(start);
+        let mut shown = Shown { text: String::new(), before: String::new(), carets: 0 };
+        for (offset, character) in self.text[line.clone()].char_indices() {
+            let at = line.start + offset;
+            let hidden = self.hidden_at(at);
+            let piece: &str = match hidden {
+                Some(hidden) if at > hidden.start && at > line.start => continue,
+                Some(_) => "***",
+                None => &printable(character.encode_utf8(&mut [0; 4])),
+            };
+            shown.text.push_str(piece);
+            let ends = hidden.map_or(at + 1, |hidden| hidden.end.min(line.end));
+            if ends <= start {
+                shown.before.extend(piece.chars().map(|character| if character == '\t' { '\t' } else { ' ' }));
+            } else if at < span.end {
+                shown.carets += piece.chars().count();
+            }
+        }
+        shown.carets = shown.carets.max(1);
+        shown.cut()
+    }
+
+    fn hidden_at(&self, at: usize) -> Option<&Span> {
+        let next = self.hidden.partition_point(|hidden| hidden.start <= at);
+        self.hidden[..next].last().filter(|hidden| hidden.contains(&at))
+    }
+
+    /// The line a place is in, without its end.
+    fn line(&self, at: usize) -> Span {
+        let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline);
+        let end = if self.text[start..end].ends_with('\r') && end > at { end - 1 } else { end };
+        start..end
+    }
+
+    fn floor(&self, mut at: usize) -> usize {
+        at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+/// A source line, and what stands under it.
+pub(super) struct Shown {
+    pub(super) text: String,
+    pub(super) before: String,
+    pub(super) carets: usize,
+}
+
+impl Shown {
+    /// A line too long for a screen is cut around its caret.
+    fn cut(self) -> Shown {
+        let length = self.text.chars().count();
+        if length <= WIDTH {
+            return self;
+        }
+        let skipped = self.before.chars().count().saturating_sub(WIDTH / 2);
+        let mut text: String = self.text.chars().skip(skipped).take(WIDTH).collect();
+        let mut before: String = self.before.chars().skip(skipped).collect();
+        if skipped + WIDTH < length {
+            text.push('…');
+        }
+        if skipped > 0 {
+            text.insert(0, '…');
+            before.insert(0, ' ');
+        }
+        let carets = self.carets.min(WIDTH.saturating_sub(before.chars().count()).max(1));
+        Shown { text, before, carets }
+    }
+}
+
+/// A terminal obeys control characters, and a file that is wrong may hold any.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() && character != '\t' { '\u{fffd}' } else { character }).collect()
+}
+
+/// Of a screen, in characters.
+const WIDTH: usize = 160;
