@@ -1,0 +1,298 @@
+//! The mirror of `[endpoints.NAME]` and `[defaults]`.
+//!
+//! **Invariant:** what an endpoint leaves out is `None`, so that a default can take its place.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use toml::de::DeValue;
+
+use super::{
+    MOST,
+    auth::{self, Auth},
+    keys,
+    reader::{At, Harmless, Node, Section, in_file_order},
+    signature::{self, Signature},
+    values::{choice, count, duration, filled, flag, fraction, list, one_of, size, some, string, text, time_limit},
+};
+use crate::{
+    config::{
+        problems::{Code, Problem, Problems},
+        secrets::Text,
+    },
+    encode,
+    endpoint::WhenFull,
+    envelope::Envelope,
+    event, retry,
+};
+
+#[derive(Clone, Default)]
+pub(crate) struct Endpoint {
+    /// Whether something was wrong in here: keys may then only seem to be missing.
+    pub(crate) broken: bool,
+    pub(crate) url: Option<At<Text>>,
+    pub(crate) id: Option<At<String>>,
+    pub(crate) description: Option<At<String>>,
+    pub(crate) method: Option<At<Method>>,
+    pub(crate) active: Option<At<bool>>,
+    pub(crate) format: Option<At<Format>>,
+    pub(crate) envelope: Option<At<Envelope>>,
+    pub(crate) content_type: Option<At<HeaderValue>>,
+    /// An element name.
+    pub(crate) xml_root: Option<At<String>>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) timeout: Option<At<Duration>>,
+    /// Inclusive ranges of statuses.
+    pub(crate) success: Option<At<Vec<(u16, u16)>>>,
+    /// `Some(None)` is `"none"`.
+    pub(crate) auth: Option<At<Option<Auth>>>,
+    pub(crate) signatures: Option<At<Vec<Signature>>>,
+    pub(crate) retry: Retry,
+    pub(crate) queue: Bounds,
+    pub(crate) concurrency: Option<At<u64>>,
+    pub(crate) idle_timeout: Option<At<Duration>>,
+    pub(crate) trace: Option<At<bool>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Form,
+    Json,
+    Xml,
+}
+
+#[derive(Clone)]
+pub(crate) struct Header {
+    pub(crate) name: At<HeaderName>,
+    pub(crate) value: At<Text>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Retry {
+    pub(crate) attempts: Option<At<u64>>,
+    pub(crate) delay: Option<At<Duration>>,
+    pub(crate) backoff: Option<At<Backoff>>,
+    pub(crate) schedule: Option<At<Vec<At<Duration>>>>,
+    pub(crate) max_delay: Option<At<Duration>>,
+    pub(crate) jitter: Option<At<f64>>,
+    pub(crate) max_age: Option<At<Duration>>,
+    pub(crate) on: Option<At<retry::On>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backoff {
+    Exponential,
+    Fixed,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Bounds {
+    pub(crate) events: Option<At<u64>>,
+    pub(crate) bytes: Option<At<u64>>,
+    pub(crate) when_full: Option<At<WhenFull>>,
+}
+
+/// `[defaults]`: any endpoint key but `url`.
+pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
+    let before = problems.errors();
+    let Some(mut section) = Section::open(node, &keys::ENDPOINT, "defaults".to_owned(), problems) else {
+        return Endpoint::default();
+    };
+    for key in ["url", "id"] {
+        if let Some(node) = section.node(key) {
+            let problem = Problem::error(Code::Conflict, &node.span, format!("`{key}` cannot be a default"));
+            section.problems.push(problem.label("every endpoint has its own"));
+        }
+    }
+    let endpoint = settings(&mut section);
+    Endpoint { broken: problems.errors() > before, ..endpoint }
+}
+
+/// `[endpoints]`, in the file's order.
+pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, Endpoint)> {
+    let Some(table) = node.value.as_table() else {
+        node.wrong_type::<()>("a table of endpoints: [endpoints.NAME]", problems);
+        return Vec::new();
+    };
+    let mut endpoints = Vec::with_capacity(table.len());
+    for (key, value) in in_file_order(table) {
+        let name = At { value: key.get_ref().to_string(), span: key.span() };
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(fits) {
+            let problem = Problem::error(Code::BadValue, &name.span, "bad name for an endpoint");
+            problems.push(problem.label("1 to 64 of A-Z a-z 0-9 _ -"));
+        }
+        let node = Node::of(key, value);
+        let path = format!("endpoints.{}", name.value);
+        let before = problems.errors();
+        let mut endpoint = Endpoint::default();
+        if let Some(mut section) = Section::open(&node, &keys::ENDPOINT, path, problems) {
+            let url = section.require("url", text);
+            let id = section.read("id", id);
+            endpoint = Endpoint { url, id, ..settings(&mut section) };
+        }
+        endpoint.broken = problems.errors() > before;
+        endpoints.push((name, endpoint));
+    }
+    endpoints
+}
+
+fn settings(section: &mut Section<'_, '_>) -> Endpoint {
+    not_yet(section);
+    Endpoint {
+        description: section.read("description", string),
+        method: section.read("method", method),
+        active: section.read("active", flag),
+        format: section.read("format", choice(FORMATS)),
+        envelope: section.read("envelope", choice(ENVELOPES)),
+        content_type: section.read("content_type", content_type),
+        xml_root: section.section("xml", &keys::XML).and_then(|mut xml| xml.read("root", element_name)),
+        headers: section.node("headers").map(|node| headers(&node, section.problems)).unwrap_or_default(),
+        timeout: section.read("timeout", time_limit),
+        success: section.read("success", success),
+        auth: auth::read(section),
+        signatures: signature::read(section),
+        retry: section.section("retry", &keys::RETRY).map(|mut retry| read_retry(&mut retry)).unwrap_or_default(),
+        queue: section.section("queue", &keys::BOUNDS).map(|mut queue| bounds(&mut queue)).unwrap_or_default(),
+        concurrency: section.read("concurrency", count(1..=MOST)),
+        idle_timeout: section.read("idle_timeout", time_limit),
+        trace: section.read("trace", flag),
+        ..Endpoint::default()
+    }
+}
+
+fn not_yet(section: &mut Section<'_, '_>) {
+    section.not_yet("order", &[Harmless::Text("parallel")]);
+    section.not_yet("rate", &[]);
+    section.not_yet("batch", &[Harmless::False]);
+    section.not_yet("breaker", &[Harmless::False]);
+    section.not_yet("disable_after", &[Harmless::Zero]);
+    section.not_yet("resume_after", &[Harmless::Zero]);
+    section.not_yet("tls", &[]);
+    section.not_yet("http", &[Harmless::Text("auto"), Harmless::Text("1.1")]);
+    section.not_yet("proxy", &[Harmless::Text("none"), Harmless::Text("env")]);
+    section.not_yet("network", &[Harmless::Text("any")]);
+}
+
+fn id(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let id = filled(node, problems)?;
+    if event::is_id(&id) { Some(id) } else { node.bad("1 to 255 visible ASCII characters", problems) }
+}
+
+fn method(node: &Node<'_>, problems: &mut Problems) -> Option<Method> {
+    let text = string(node, problems)?;
+    match &*text {
+        "POST" => Some(Method::POST),
+        "PUT" => Some(Method::PUT),
+        other => node.bad(one_of(other, ["POST", "PUT"].into_iter()), problems),
+    }
+}
+
+fn content_type(node: &Node<'_>, problems: &mut Problems) -> Option<HeaderValue> {
+    let text = filled(node, problems)?;
+    let value = HeaderValue::from_str(&text).ok().filter(|_| text.contains('/') && text.trim() == text);
+    value.or_else(|| node.bad("write a media type, like \"application/json\"", problems))
+}
+
+fn element_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let name = string(node, problems)?;
+    if encode::is_element_name(&name) {
+        return Some(name);
+    }
+    node.bad("no element name: a letter or `_`, then letters, digits, `.`, `_`, `-`, and not `xml` in front", problems)
+}
+
+fn headers(node: &Node<'_>, problems: &mut Problems) -> Vec<Header> {
+    let Some(table) = node.value.as_table() else {
+        node.wrong_type::<()>("a table of headers: { X-Name = \"value\" }", problems);
+        return Vec::new();
+    };
+    let mut headers: Vec<Header> = Vec::with_capacity(table.len());
+    for (key, value) in in_file_order(table) {
+        let span = key.span();
+        let Ok(name) = HeaderName::try_from(&**key.get_ref()) else {
+            let problem = Problem::error(Code::BadValue, &span, "bad name for a header");
+            problems.push(problem.label("letters, digits and - . _ ~ ! # $ % & ' * + ^ ` |"));
+            continue;
+        };
+        if headers.iter().any(|earlier| earlier.name.value == name) {
+            let problem = Problem::error(Code::Duplicate, &span, format!("the header `{name}` is given twice"));
+            problems.push(problem.help("upper and lower case are the same in header names"));
+        }
+        let node = Node::of(key, value);
+        if let Some(value) = text(&node, problems) {
+            headers.push(Header { name: At { value: name, span }, value: At { value, span: node.span } });
+        }
+    }
+    headers
+}
+
+fn success(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
+    match node.value {
+        DeValue::Array(_) => Some(some(status)(node, problems)?.into_iter().map(|range| range.value).collect()),
+        DeValue::Integer(number) => node.bad(format!("write [{number}]"), problems),
+        _ => Some(vec![status(node, problems)?]),
+    }
+}
+
+fn status(node: &Node<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
+    match node.value {
+        DeValue::Integer(_) => count(200..=599)(node, problems).map(|status| (status as u16, status as u16)),
+        DeValue::String(text) => match &**text {
+            "2xx" => Some((200, 299)),
+            "3xx" => Some((300, 399)),
+            "4xx" => Some((400, 499)),
+            "5xx" => Some((500, 599)),
+            _ => node.bad("write a status like 200, or \"2xx\"", problems),
+        },
+        _ => node.wrong_type("a status like 200, or \"2xx\"", problems),
+    }
+}
+
+fn read_retry(section: &mut Section<'_, '_>) -> Retry {
+    let retry = Retry {
+        attempts: section.read("attempts", count(1..=100)),
+        delay: section.read("delay", duration),
+        backoff: section.read("backoff", choice(BACKOFFS)),
+        schedule: section.read("schedule", list(duration)),
+        max_delay: section.read("max_delay", duration),
+        jitter: section.read("jitter", fraction),
+        max_age: section.read("max_age", time_limit),
+        on: section.read("on", choice(ONS)),
+    };
+    if let Some(schedule) = retry.schedule.as_ref().filter(|schedule| schedule.value.len() > 99) {
+        let problem = Problem::error(Code::BadValue, &schedule.span, "bad value for `schedule`");
+        section.problems.push(problem.label("at most 99 waits, for 100 attempts"));
+    }
+    for key in ["attempts", "delay", "backoff"] {
+        if let Some(node) = section.node(key).filter(|_| section.has("schedule")) {
+            let message = format!("`{key}` beside `schedule`");
+            let problem = Problem::error(Code::Conflict, &node.span, message);
+            section.problems.push(problem.help("a schedule says how many attempts there are, and how far apart"));
+        }
+    }
+    retry
+}
+
+fn bounds(section: &mut Section<'_, '_>) -> Bounds {
+    Bounds {
+        events: section.read("events", count(1..=MOST)),
+        bytes: section.read("bytes", size),
+        when_full: section.read("when_full", choice(WHEN_FULL)),
+    }
+}
+
+const BACKOFFS: &[(&str, Option<Backoff>)] = &[("fixed", Some(Backoff::Fixed)), ("exponential", Some(Backoff::Exponential))];
+const ENVELOPES: &[(&str, Option<Envelope>)] = &[
+    ("none", Some(Envelope::None)),
+    ("event", Some(Envelope::Event)),
+    ("standard", Some(Envelope::Standard)),
+    ("md5", Some(Envelope::Md5)),
+    ("cloudevents", None),
+    ("cloudevents-binary", None),
+];
+const FORMATS: &[(&str, Option<Format>)] =
+    &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
+const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
+const WHEN_FULL: &[(&str, Option<WhenFull>)] =
+    &[("dead_letter", Some(WhenFull::DeadLetter)), ("reject", Some(WhenFull::Reject)), ("drop_oldest", None)];

@@ -1,0 +1,227 @@
+//! The mirror of the config file: what was typed, each value with its place.
+//!
+//! Comes in: the text of the file. Goes out: a [`File`], whose values have the right types and units, but may miss,
+//! contradict each other, or name what does not exist: that is for `resolve` to judge.
+//!
+//! **Invariant:** every key of the file was either read or reported, and reading goes on after a problem.
+
+mod auth;
+mod endpoint;
+mod hidden;
+mod keys;
+mod reader;
+mod signature;
+mod values;
+
+use std::{net::SocketAddr, time::Duration};
+
+use toml::de::DeTable;
+
+pub(super) use self::{
+    auth::Auth,
+    endpoint::{Backoff, Bounds, Endpoint, Format, Header, Retry},
+    keys::nearest,
+    reader::At,
+    signature::Signature,
+};
+use self::{
+    keys::Home,
+    reader::{Harmless, Node, Section},
+    values::{count, duration, filled, flag, list, path, size, some, string, text, time_limit},
+};
+use super::{
+    problems::{Code, Problem, Problems},
+    secrets::Text,
+    source::Span,
+};
+
+#[derive(Default)]
+pub(super) struct File {
+    pub(super) listen: Listen,
+    pub(super) log: Log,
+    pub(super) state: State,
+    pub(super) queue_bytes: Option<At<u64>>,
+    pub(super) shutdown: Shutdown,
+    pub(super) defaults: Endpoint,
+    /// In the file's order, by name.
+    pub(super) endpoints: Vec<(At<String>, Endpoint)>,
+    pub(super) routes: Vec<Route>,
+}
+
+#[derive(Default)]
+pub(super) struct Listen {
+    pub(super) address: Option<At<SocketAddr>>,
+    pub(super) max_body: Option<At<u64>>,
+    pub(super) max_batch: Option<At<u64>>,
+    pub(super) header_timeout: Option<At<Duration>>,
+    pub(super) body_timeout: Option<At<Duration>>,
+    pub(super) keep_alive: Option<At<Duration>>,
+    pub(super) max_connections: Option<At<u64>>,
+    pub(super) token: Option<At<Vec<At<Text>>>>,
+    pub(super) hosts: Option<At<Vec<At<String>>>>,
+}
+
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) deliveries: Option<At<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) directory: Option<At<String>>,
+    pub(super) max_bytes: Option<At<u64>>,
+}
+
+#[derive(Default)]
+pub(super) struct Shutdown {
+    pub(super) grace: Option<At<Duration>>,
+    pub(super) linger: Option<At<Duration>>,
+}
+
+pub(super) struct Route {
+    pub(super) name: Option<At<String>>,
+    pub(super) events: Vec<At<String>>,
+    /// All of `events`.
+    pub(super) events_span: Span,
+    pub(super) to: Vec<At<String>>,
+    pub(super) active: Option<At<bool>>,
+}
+
+/// Reads the whole file. A file that is no TOML has only its syntax reported: what follows from it would be noise.
+pub(super) fn read(source: &str, problems: &mut Problems) -> File {
+    let (tree, errors) = DeTable::parse_recoverable(source);
+    hidden::hide_secrets(source, tree.get_ref(), problems);
+    let mut last_line = None;
+    for error in errors.iter().take(100) {
+        let span = error.span().unwrap_or(0..0);
+        let line = problems.position(&span).0;
+        // One mistake often makes the parser stumble several times.
+        if last_line.replace(line) != Some(line) {
+            hidden::hide_in_broken_line(source, span.start, problems);
+            problems.push(Problem::error(Code::Syntax, &span, error.message()));
+        }
+    }
+    if !errors.is_empty() {
+        return File::default();
+    }
+    let mut top = Section::of(tree.get_ref(), tree.span(), (&keys::TOP, String::new()), problems);
+    if let Some(node) = top.node("admin") {
+        let message = "the admin listener is not available yet";
+        top.problems.push(Problem::error(Code::NotAvailable, &node.span, message).help("remove [admin] for now"));
+    }
+    File {
+        listen: table(&mut top, "listen", &keys::LISTEN, listen),
+        log: table(&mut top, "log", &keys::LOG, log),
+        state: table(&mut top, "state", &keys::STATE, |section| State {
+            directory: section.read("directory", path),
+            max_bytes: section.read("max_bytes", size),
+        }),
+        queue_bytes: table(&mut top, "queue", &keys::QUEUE, |section| section.read("bytes", size)),
+        shutdown: table(&mut top, "shutdown", &keys::SHUTDOWN, |section| Shutdown {
+            grace: section.read("grace", duration),
+            linger: section.read("linger", duration),
+        }),
+        defaults: top.node("defaults").map(|node| endpoint::defaults(&node, top.problems)).unwrap_or_default(),
+        endpoints: top.node("endpoints").map(|node| endpoint::all(&node, top.problems)).unwrap_or_default(),
+        routes: top.node("routes").map(|node| routes(&node, top.problems)).unwrap_or_default(),
+    }
+}
+
+fn table<T: Default>(
+    top: &mut Section<'_, '_>,
+    key: &'static str,
+    home: &'static Home,
+    read: impl FnOnce(&mut Section<'_, '_>) -> T,
+) -> T {
+    top.section(key, home).map(|mut section| read(&mut section)).unwrap_or_default()
+}
+
+fn listen(section: &mut Section<'_, '_>) -> Listen {
+    for key in ["mode", "uids", "source"] {
+        section.not_yet(key, &[]);
+    }
+    dedupe(section);
+    Listen {
+        address: section.read("address", address),
+        max_body: section.read("max_body", size),
+        max_batch: section.read("max_batch", count(1..=MOST)),
+        header_timeout: section.read("header_timeout", time_limit),
+        body_timeout: section.read("body_timeout", time_limit),
+        keep_alive: section.read("keep_alive", time_limit),
+        max_connections: section.read("max_connections", count(1..=MOST)),
+        token: section.read("token", tokens),
+        hosts: section.read("hosts", list(host)),
+    }
+}
+
+fn log(section: &mut Section<'_, '_>) -> Log {
+    section.not_yet("rotate", &[]);
+    section.not_yet("format", &[Harmless::Text("plain")]);
+    section.not_yet("accepted", &[Harmless::False]);
+    Log { deliveries: section.read("deliveries", path) }
+}
+
+fn dedupe(section: &mut Section<'_, '_>) {
+    let Some(mut dedupe) = section.section("dedupe", &keys::DEDUPE) else { return };
+    dedupe.read("window", time_limit);
+    let off = dedupe.read("ids", count(0..=MOST)).is_some_and(|ids| ids.value == 0);
+    if !off {
+        let problem = Problem::error(Code::NotAvailable, &dedupe.span, "`dedupe` is not available yet");
+        dedupe.problems.push(problem.help("only `dedupe = { ids = 0 }` is for now"));
+    }
+}
+
+fn address(node: &Node<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+    let text = filled(node, problems)?;
+    if text.starts_with("unix:") {
+        problems.push(Problem::error(Code::NotAvailable, &node.span, "a Unix socket as `address` is not available yet"));
+        return None;
+    }
+    text.parse().ok().or_else(|| node.bad("write an IP address and a port, like \"127.0.0.1:7070\"", problems))
+}
+
+/// One secret, or two while one replaces the other.
+fn tokens(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<At<Text>>> {
+    match node.value.as_array() {
+        None => Some(vec![At { value: text(node, problems)?, span: node.span.clone() }]),
+        Some(array) if array.len() > 2 => node.bad("at most two tokens", problems),
+        Some(_) => some(text)(node, problems),
+    }
+}
+
+/// A host as it stands in a `Host` header, without port and brackets, in lower case.
+fn host(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let text = filled(node, problems)?.to_ascii_lowercase();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
+    let is_name = bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) && !bare.is_empty();
+    if is_name || bare.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Some(bare.to_owned());
+    }
+    node.bad("write a host name or an address, without scheme and port", problems)
+}
+
+fn routes(node: &Node<'_>, problems: &mut Problems) -> Vec<Route> {
+    let Some(array) = node.value.as_array() else {
+        node.wrong_type::<()>("a list of tables: [[routes]]", problems);
+        return Vec::new();
+    };
+    array.iter().filter_map(|value| route(&Node::element("routes", value), problems)).collect()
+}
+
+fn route(node: &Node<'_>, problems: &mut Problems) -> Option<Route> {
+    let mut section = Section::open(node, &keys::ROUTE, "routes".to_owned(), problems)?;
+    section.not_yet("when", &[]);
+    section.not_yet("transform", &[]);
+    let events = section.require("events", some(string));
+    let events_span = events.as_ref().map_or_else(|| section.span.clone(), |events| events.span.clone());
+    Some(Route {
+        name: section.read("name", filled),
+        events: events.map(|events| events.value).unwrap_or_default(),
+        events_span,
+        to: section.require("to", some(filled)).map(|to| to.value).unwrap_or_default(),
+        active: section.read("active", flag),
+    })
+}
+
+/// More is no limit that a machine could reach.
+const MOST: u64 = u32::MAX as u64;

@@ -1,0 +1,191 @@
+//! Reads values out of the TOML tree, one at a time, and says what is wrong with those that cannot be read.
+//!
+//! Comes in: a node of the tree. Goes out: its value with its place ([`At`]), or a problem and `None`.
+//!
+//! **Invariant:** `None` for a key that is in the file means that a problem was reported.
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::keys::{self, Home, Meant};
+use crate::config::{
+    problems::{Code, Problem, Problems},
+    source::Span,
+};
+
+/// A value, and where it stands.
+#[derive(Clone)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// A value that is still a node of the tree, and the key it is the value of.
+#[derive(Clone)]
+pub(super) struct Node<'a> {
+    pub(super) key: &'a str,
+    pub(super) value: &'a DeValue<'a>,
+    pub(super) span: Span,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn of(key: &'a Spanned<DeString<'_>>, value: &'a Spanned<DeValue<'a>>) -> Node<'a> {
+        // A table under a header has the header's brackets as its span; its name is where people look.
+        let under_header = value.get_ref().is_table() && value.span().start <= key.span().start;
+        let span = if under_header { key.span() } else { value.span() };
+        Node { key: key.get_ref(), value: value.get_ref(), span }
+    }
+
+    /// An element of the list that `key` names.
+    pub(super) fn element(key: &'a str, value: &'a Spanned<DeValue<'a>>) -> Node<'a> {
+        Node { key, value: value.get_ref(), span: value.span() }
+    }
+
+    pub(super) fn wrong_type<T>(&self, wanted: &str, problems: &mut Problems) -> Option<T> {
+        let found = match self.value {
+            DeValue::Array(_) => "a list",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Float(_) | DeValue::Integer(_) => "a number",
+            DeValue::String(_) => "a string",
+            DeValue::Table(_) => "a table",
+        };
+        let message = format!("`{}` must be {wanted}, not {found}", self.key);
+        problems.push(Problem::error(Code::WrongType, &self.span, message));
+        None
+    }
+
+    pub(super) fn bad<T>(&self, label: impl Into<String>, problems: &mut Problems) -> Option<T> {
+        problems.push(Problem::error(Code::BadValue, &self.span, format!("bad value for `{}`", self.key)).label(label));
+        None
+    }
+}
+
+/// A table whose keys are known.
+pub(super) struct Section<'a, 'p> {
+    home: &'static Home,
+    /// Its path from the top, `endpoints.billing.retry`.
+    pub(super) path: String,
+    table: &'a DeTable<'a>,
+    pub(super) span: Span,
+    pub(super) problems: &'p mut Problems,
+}
+
+impl<'a, 'p> Section<'a, 'p> {
+    /// Takes `node` as a table of this kind, and reports the keys that are not of it.
+    pub(super) fn open(node: &Node<'a>, home: &'static Home, path: String, problems: &'p mut Problems) -> Option<Self> {
+        let Some(table) = node.value.as_table() else {
+            return node.wrong_type("a table", problems);
+        };
+        Some(Section::of(table, node.span.clone(), (home, path), problems))
+    }
+
+    pub(super) fn of(
+        table: &'a DeTable<'a>,
+        span: Span,
+        (home, path): (&'static Home, String),
+        problems: &'p mut Problems,
+    ) -> Self {
+        for (key, _) in table.iter().filter(|(key, _)| !home.keys.contains(&&**key.get_ref())) {
+            problems.push(unknown_key(key, home, &path));
+        }
+        Section { home, path, table, span, problems }
+    }
+
+    /// Whether the file has the key, readable or not.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(super) fn node(&self, key: &'static str) -> Option<Node<'a>> {
+        debug_assert!(self.home.keys.contains(&key), "{key} is in keys.rs");
+        self.table.get_key_value(key).map(|(key, value)| Node::of(key, value))
+    }
+
+    pub(super) fn read<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>,
+    ) -> Option<At<T>> {
+        let node = self.node(key)?;
+        let value = read(&node, self.problems)?;
+        Some(At { value, span: node.span })
+    }
+
+    /// Reads a key that must be there.
+    pub(super) fn require<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>,
+    ) -> Option<At<T>> {
+        if !self.has(key) {
+            let message = format!("{} needs `{key}`", keys::title(&self.path));
+            self.problems.push(Problem::error(Code::MissingKey, &self.span, message).label(format!("`{key}` is missing")));
+        }
+        self.read(key, read)
+    }
+
+    /// Opens a table inside this one.
+    pub(super) fn section(&mut self, key: &'static str, home: &'static Home) -> Option<Section<'a, '_>> {
+        let node = self.node(key)?;
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Section::open(&node, home, path, self.problems)
+    }
+
+    /// Refuses a key of the interface that nothing acts on yet, unless its value is one that asks for nothing.
+    pub(super) fn not_yet(&mut self, key: &'static str, harmless: &[Harmless]) {
+        let Some(node) = self.node(key) else { return };
+        let asks_for_nothing = harmless.iter().any(|harmless| match (harmless, node.value) {
+            (Harmless::False, DeValue::Boolean(value)) => !value,
+            (Harmless::Text(text), DeValue::String(value)) => text == value,
+            (Harmless::Zero, DeValue::Integer(value)) => value.as_str() == "0",
+            _ => false,
+        });
+        if asks_for_nothing {
+            return;
+        }
+        let problem = Problem::error(Code::NotAvailable, &node.span, format!("`{key}` is not available yet"));
+        let only: Vec<_> = harmless.iter().map(|harmless| format!("`{key} = {harmless}`")).collect();
+        self.problems.push(if only.is_empty() {
+            problem
+        } else {
+            problem.help(format!("only {} is for now", only.join(" or ")))
+        });
+    }
+}
+
+/// A value that turns a setting off.
+pub(super) enum Harmless {
+    False,
+    Text(&'static str),
+    Zero,
+}
+
+impl std::fmt::Display for Harmless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Harmless::False => f.write_str("false"),
+            Harmless::Text(text) => write!(f, "\"{text}\""),
+            Harmless::Zero => f.write_str("0"),
+        }
+    }
+}
+
+/// A table's entries as they stand in the file: the tree has them in the order of the alphabet.
+pub(super) fn in_file_order<'a>(table: &'a DeTable<'a>) -> Vec<(&'a Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+fn unknown_key(key: &Spanned<DeString<'_>>, home: &'static Home, path: &str) -> Problem {
+    let message = format!("unknown key `{}` in {}", key.get_ref().escape_debug(), keys::title(path));
+    let problem = Problem::error(Code::UnknownKey, &key.span(), message);
+    match keys::meant(key.get_ref(), home, path) {
+        Meant::Elsewhere(title) => problem.label(format!("belongs in {title}")),
+        Meant::Nothing => problem.help(format!("there are {}", home.keys.join(", "))),
+        Meant::Spelled(key) => problem.label(format!("did you mean `{key}`?")),
+    }
+}

@@ -1,0 +1,138 @@
+//! The mirror of an endpoint's `signature`: a table, or a list of them.
+//!
+//! **Invariant:** what comes out has a complete scheme; its secrets are still references.
+
+use http::HeaderName;
+use toml::de::DeValue;
+
+use super::{
+    keys,
+    reader::{At, Node, Section, in_file_order},
+    values::{one_of, some, string, text},
+};
+use crate::{
+    config::{
+        problems::{Code, Problem, Problems},
+        secrets::Text,
+        source::Span,
+    },
+    sign::{self, Scheme},
+};
+
+#[derive(Clone)]
+pub(crate) struct Signature {
+    pub(crate) span: Span,
+    pub(crate) scheme: Scheme,
+    pub(crate) secrets: Vec<At<Text>>,
+}
+
+/// Reads the key `signature` of an endpoint.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Vec<Signature>>> {
+    let node = section.node("signature")?;
+    let path = format!("{}.signature", section.path);
+    let nodes = match node.value {
+        DeValue::Array(array) => array.iter().map(|value| Node::element("signature", value)).collect(),
+        _ => vec![node.clone()],
+    };
+    let signatures = nodes.iter().filter_map(|node| one(node, &path, section.problems)).collect();
+    Some(At { value: signatures, span: node.span })
+}
+
+fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature> {
+    let mut section = Section::open(node, &keys::SIGNATURE, path.to_owned(), problems)?;
+    let secrets = section.require("secrets", some(text));
+    let name = section.require("scheme", scheme_name)?;
+    let own: &[&str] = match &*name.value {
+        "hmac" => &keys::SIGNATURE.keys[2..],
+        "x-signature" => &["encoding"],
+        _ => &[],
+    };
+    for key in keys::SIGNATURE.keys[2..].iter().filter(|key| !own.contains(key)) {
+        if let Some(node) = section.node(key) {
+            let message = format!("`{key}` is fixed by the scheme `{}`", name.value);
+            section.problems.push(Problem::error(Code::Conflict, &node.span, message).help("scheme = \"hmac\" has it"));
+        }
+    }
+    let scheme = match &*name.value {
+        "hmac" => hmac(&mut section)?,
+        preset => {
+            let mut scheme = Scheme::preset(preset).ok()?;
+            if let Some(encoding) = section.read("encoding", named(sign::Encoding::NAMES)).filter(|_| !own.is_empty()) {
+                scheme.encoding = encoding.value;
+            }
+            scheme
+        }
+    };
+    Some(Signature { span: name.span, scheme, secrets: secrets?.value })
+}
+
+fn scheme_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let name = string(node, problems)?;
+    match Scheme::preset(&name) {
+        Ok(_) => Some(name),
+        Err(_) if name == "hmac" => Some(name),
+        Err(error @ sign::Error::NotAvailable { .. }) => {
+            problems.push(Problem::error(Code::NotAvailable, &node.span, error.to_string()));
+            None
+        }
+        Err(_) => node.bad(one_of(&name, Scheme::PRESETS.iter().copied().chain(["hmac", "http-message"])), problems),
+    }
+}
+
+fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
+    let signed = section.require("signed", template);
+    let headers = section.require("headers", headers);
+    let algorithm = section.read("algorithm", named(sign::Algorithm::NAMES));
+    let encoding = section.read("encoding", named(sign::Encoding::NAMES));
+    let key = section.read("key", named(sign::KeyForm::NAMES));
+    let each = section.read("each", template);
+    let join = section.read("join", string);
+    let mut scheme = Scheme::hmac(signed?.value, headers?.value);
+    set(&mut scheme.algorithm, algorithm);
+    set(&mut scheme.encoding, encoding);
+    set(&mut scheme.key, key);
+    set(&mut scheme.each, each);
+    set(&mut scheme.join, join);
+    Some(scheme)
+}
+
+fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(HeaderName, sign::Template<sign::Header>)>> {
+    let Some(table) = node.value.as_table() else {
+        return node.wrong_type("a table of headers: { X-Signature = \"{signature}\" }", problems);
+    };
+    let mut headers = Vec::with_capacity(table.len());
+    let mut complete = true;
+    for (key, value) in in_file_order(table) {
+        let name = HeaderName::try_from(&**key.get_ref());
+        if name.is_err() {
+            problems.push(Problem::error(Code::BadValue, &key.span(), "bad name for a header"));
+        }
+        match (name, template(&Node::of(key, value), problems)) {
+            (Ok(name), Some(template)) => headers.push((name, template)),
+            _ => complete = false,
+        }
+    }
+    complete.then_some(headers)
+}
+
+fn template<P: sign::Placeholder>(node: &Node<'_>, problems: &mut Problems) -> Option<sign::Template<P>> {
+    let text = string(node, problems)?;
+    match sign::Template::parse(&text) {
+        Ok(template) => Some(template),
+        Err(error) => node.bad(error.to_string(), problems),
+    }
+}
+
+fn named<T: Copy>(names: &'static [(&'static str, T)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
+    move |node, problems| {
+        let text = string(node, problems)?;
+        let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        found.or_else(|| node.bad(one_of(&text, names.iter().map(|(name, _)| *name)), problems))
+    }
+}
+
+fn set<T>(setting: &mut T, typed: Option<At<T>>) {
+    if let Some(typed) = typed {
+        *setting = typed.value;
+    }
+}

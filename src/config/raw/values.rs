@@ -1,0 +1,165 @@
+//! The kinds of values a key may have: strings, numbers, durations, sizes, words of a closed set, lists, references.
+//!
+//! **Invariant:** each reads a node whole, or reports it and gives `None`.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    keys,
+    reader::{At, Node, Section},
+};
+use crate::config::{
+    problems::{Code, Problem, Problems},
+    secrets::Text,
+    units,
+};
+
+pub(super) fn string(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    match node.value {
+        DeValue::String(text) => Some(text.to_string()),
+        _ => node.wrong_type("a string", problems),
+    }
+}
+
+pub(super) fn filled(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let text = string(node, problems)?;
+    if text.is_empty() { node.bad("is empty", problems) } else { Some(text) }
+}
+
+/// A path: what the system calls one cannot hold a NUL.
+pub(super) fn path(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let text = filled(node, problems)?;
+    if text.contains('\0') { node.bad("no path holds a NUL", problems) } else { Some(text) }
+}
+
+pub(super) fn flag(node: &Node<'_>, problems: &mut Problems) -> Option<bool> {
+    node.value.as_bool().or_else(|| node.wrong_type("true or false", problems))
+}
+
+pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&Node<'_>, &mut Problems) -> Option<u64> {
+    move |node, problems| {
+        let DeValue::Integer(number) = node.value else {
+            return node.wrong_type("a whole number", problems);
+        };
+        let number = u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number));
+        number.or_else(|| node.bad(format!("must be from {} to {}", range.start(), range.end()), problems))
+    }
+}
+
+pub(super) fn fraction(node: &Node<'_>, problems: &mut Problems) -> Option<f64> {
+    let number: Option<f64> = match node.value {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        _ => return node.wrong_type("a number", problems),
+    };
+    number.filter(|number| (0.0..=1.0).contains(number)).or_else(|| node.bad("must be from 0 to 1", problems))
+}
+
+/// A duration, zero included.
+pub(super) fn duration(node: &Node<'_>, problems: &mut Problems) -> Option<Duration> {
+    let text = quantity(node, &units::DURATION, problems)?;
+    match units::duration(text) {
+        Ok(duration) => Some(duration),
+        Err(error) => node.bad(error.to_string(), problems),
+    }
+}
+
+/// A limit of time: zero would leave none.
+pub(super) fn time_limit(node: &Node<'_>, problems: &mut Problems) -> Option<Duration> {
+    let limit = duration(node, problems)?;
+    if limit.is_zero() { node.bad("must be more than 0", problems) } else { Some(limit) }
+}
+
+/// A size in bytes, not zero.
+pub(super) fn size(node: &Node<'_>, problems: &mut Problems) -> Option<u64> {
+    let text = quantity(node, &units::SIZE, problems)?;
+    match units::size(text) {
+        Ok(0) => node.bad("must be more than 0", problems),
+        Ok(size) => Some(size),
+        Err(error) => node.bad(error.to_string(), problems),
+    }
+}
+
+/// One of a closed set of words; those without a value are not available yet.
+pub(super) fn choice<T: Copy>(offers: &[(&'static str, Option<T>)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
+    move |node, problems| {
+        let text = string(node, problems)?;
+        match offers.iter().find(|(name, _)| *name == text) {
+            Some((_, Some(value))) => Some(*value),
+            Some((_, None)) => {
+                let message = format!("`{} = \"{text}\"` is not available yet", node.key);
+                problems.push(Problem::error(Code::NotAvailable, &node.span, message));
+                None
+            }
+            None => node.bad(one_of(&text, offers.iter().map(|(name, _)| *name)), problems),
+        }
+    }
+}
+
+/// What to write in place of `text`.
+pub(super) fn one_of(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
+    if let Some(name) = keys::nearest(text, names.clone()) {
+        return format!("did you mean \"{name}\"?");
+    }
+    let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    format!("must be one of {}", names.join(", "))
+}
+
+/// A list, each of its elements read alike; elements that cannot be read are left out.
+pub(super) fn list<'a, T>(
+    read: impl Fn(&Node<'a>, &mut Problems) -> Option<T>,
+) -> impl Fn(&Node<'a>, &mut Problems) -> Option<Vec<At<T>>> {
+    move |node, problems| {
+        let Some(array) = node.value.as_array() else {
+            return node.wrong_type("a list", problems);
+        };
+        let nodes = array.iter().map(|value| Node::element(node.key, value));
+        Some(nodes.filter_map(|node| Some(At { value: read(&node, problems)?, span: node.span })).collect())
+    }
+}
+
+/// A list with at least one element.
+pub(super) fn some<'a, T>(
+    read: impl Fn(&Node<'a>, &mut Problems) -> Option<T>,
+) -> impl Fn(&Node<'a>, &mut Problems) -> Option<Vec<At<T>>> {
+    move |node, problems| match node.value.as_array() {
+        Some(array) if array.is_empty() => node.bad("needs at least one", problems),
+        _ => list(&read)(node, problems),
+    }
+}
+
+/// A text, or a reference to where it is.
+pub(super) fn text(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
+    match node.value {
+        DeValue::String(_) => filled(node, problems).map(Text::Literal),
+        DeValue::Table(_) => reference(node, problems),
+        _ => node.wrong_type("a string, or one of { env = … }, { file = … }, { credential = … }", problems),
+    }
+}
+
+fn reference(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
+    let mut section = Section::open(node, &keys::REFERENCE, node.key.to_owned(), problems)?;
+    let env = section.read("env", filled).map(|at| Text::Env(at.value));
+    let file = section.read("file", path).map(|at| Text::File(at.value));
+    let credential = section.read("credential", filled).map(|at| Text::Credential(at.value));
+    match keys::REFERENCE.keys.iter().filter(|key| section.has(key)).count() {
+        1 => env.or(file).or(credential),
+        _ => node.bad("write exactly one of `env`, `file` and `credential`", problems),
+    }
+}
+
+/// The text of a duration or size; a bare number is told its unit.
+fn quantity<'a>(node: &Node<'a>, kind: &units::Kind, problems: &mut Problems) -> Option<&'a str> {
+    match node.value {
+        DeValue::String(text) => Some(text),
+        DeValue::Integer(number) => {
+            let message = format!("`{}` is a number without a unit", node.key);
+            let label = format!("write \"{}{}\"", number.as_str(), kind.usual);
+            problems.push(Problem::error(Code::WrongType, &node.span, message).label(label));
+            None
+        }
+        _ => node.wrong_type(kind.wanted, problems),
+    }
+}
