@@ -1,0 +1,143 @@
+//! The file: what the user typed becomes types that cannot be wrong.
+//!
+//! ```text
+//!  TOML ─► raw ─────────────► resolve ───────────────────────────► Config
+//!          values with spans  defaults, secrets, endpoints, routes
+//!             └──────────┬─────────┘
+//!                     Problems (all of them, with line and column)
+//! ```
+//!
+//! Comes in: the file's text, and the world it refers to (environment, secret files) as an [`Outside`]. Goes out: a
+//! [`Config`], of which the plan is made, or [`Problems`]. Nothing here keeps state: reading again is the reload.
+//!
+//! **Invariant:** a `Config` needs no further validation, and no secret is in any message.
+
+mod pattern;
+mod problems;
+mod raw;
+mod resolve;
+mod secrets;
+mod source;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+pub use self::{
+    problems::{Code, Problem, Problems, Severity},
+    secrets::{Outside, ReadFile, ReadVariable},
+    source::Span,
+};
+use crate::{endpoint::Endpoint, sign::Secret};
+
+/// What the sidecar is to do.
+pub struct Config {
+    pub listen: Listen,
+    pub log: Destination,
+    pub state: State,
+    /// Of all endpoints' queues together.
+    pub queue_bytes: usize,
+    pub shutdown: Shutdown,
+    /// In the file's order.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// In the file's order.
+    pub routes: Vec<Route>,
+    /// The config file and every secret file: a change of one of them is a reason to read again.
+    pub files: Vec<PathBuf>,
+    /// What is allowed and yet likely a mistake.
+    pub warnings: Problems,
+}
+
+/// Where events come in, and within which limits.
+#[derive(Debug)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Of one request, in bytes.
+    pub max_body: usize,
+    /// Events in one request.
+    pub max_batch: usize,
+    /// From accept, or a head's first byte, to the head's end.
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    /// Idle between two requests.
+    pub keep_alive: Duration,
+    pub max_connections: usize,
+    /// None, or the one or two that are accepted.
+    pub tokens: Vec<Secret>,
+    /// Further hosts to answer to, in lower case, without port and brackets.
+    pub hosts: Vec<String>,
+}
+
+/// Where the delivery log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    File(PathBuf),
+    Stdout,
+}
+
+/// What outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub directory: PathBuf,
+    /// Of dead letters.
+    pub max_bytes: u64,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// For delivering what is queued.
+    pub grace: Duration,
+    /// For going on accepting.
+    pub linger: Duration,
+}
+
+/// Which events go to which endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub name: Option<String>,
+    /// Valid, and at least one without `!`.
+    pub patterns: Vec<String>,
+    /// Places in [`Config::endpoints`], in the order named, each once.
+    pub to: Vec<usize>,
+    pub active: bool,
+}
+
+/// Reads a config file, with this process' environment and the secret files it names.
+///
+/// # Errors
+/// [`Problems`], with one that has no span where the file itself cannot be read, or is empty.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let unreadable = |code, message: String| {
+        let mut problems = Problems::of(path, "");
+        problems.push(Problem::whole(code, message));
+        problems.finish(vec![path.to_owned()]);
+        problems
+    };
+    let bytes = secrets::read_bounded(path, LARGEST)
+        .map_err(|error| unreadable(Code::Unreadable, format!("cannot read the config file: {error}")))?;
+    let source = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        unreadable(Code::Syntax, format!("the config file is not UTF-8: see line {line}"))
+    })?;
+    if source.trim().is_empty() {
+        return Err(unreadable(Code::Empty, "the config file is empty".to_owned()));
+    }
+    parse(&source, path, &Outside::process())
+}
+
+/// Reads a config from text; `path` is what relative paths and messages refer to.
+///
+/// # Errors
+/// [`Problems`], with every error that could be told from the text.
+pub fn parse(source: &str, path: &Path, outside: &Outside) -> Result<Config, Problems> {
+    let mut problems = Problems::of(path, source);
+    let file = raw::read(source, &mut problems);
+    resolve::resolve(&file, path, outside, problems)
+}
+
+/// Room for a hundred thousand routes.
+const LARGEST: u64 = 16 << 20;

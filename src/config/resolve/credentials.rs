@@ -1,0 +1,210 @@
+//! The headers of an endpoint that the config asks for: who is calling, signatures, and custom ones.
+//!
+//! **Invariant:** no header is written twice, and none that sidehook or HTTP itself writes is replaced, but `user-agent`.
+
+use data_encoding::BASE64;
+use http::{
+    HeaderName, HeaderValue,
+    header::{self, AUTHORIZATION},
+};
+
+use super::Scope;
+use crate::{
+    config::{
+        problems::{Code, Problem},
+        raw::{self, At},
+        secrets::Text,
+        source::Span,
+    },
+    endpoint::{Auth, HeaderPlaceholder, HeaderText},
+    sign::{self, Part, Secret, Signer, Template},
+};
+
+pub(super) struct Credentials {
+    pub(super) headers: Vec<(HeaderName, HeaderText)>,
+    pub(super) auth: Option<Auth>,
+    pub(super) signatures: Vec<Signer>,
+}
+
+/// Makes all three of `typed`, and adds every secret text that was used to `secrets`.
+pub(super) fn resolve(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Credentials {
+    let mut written = Written::of_every_endpoint(typed.trace.as_ref().is_some_and(|trace| trace.value));
+    let mut auth = None;
+    if let Some(At { value: Some(typed), span }) = &typed.auth {
+        auth = resolve_auth(typed, span, secrets, scope);
+        if let Some(Auth::Header(name, _)) = &auth {
+            written.claim(name, "`auth`", span, scope);
+        }
+    }
+    let mut signatures = Vec::new();
+    for signature in typed.signatures.iter().flat_map(|signatures| &signatures.value) {
+        if let Some(signer) = signer(signature, secrets, scope) {
+            for name in signer.header_names() {
+                written.claim(name, "`signature`", &signature.span, scope);
+            }
+            signatures.push(signer);
+        }
+    }
+    written.replaceable(&header::USER_AGENT);
+    let mut headers = Vec::with_capacity(typed.headers.len());
+    for typed in &typed.headers {
+        let free = written.claim(&typed.name.value, "`headers`", &typed.name.span, scope);
+        if let Some(text) = header_text(typed, secrets, scope).filter(|_| free) {
+            headers.push((typed.name.value.clone(), text));
+        }
+    }
+    Credentials { headers, auth, signatures }
+}
+
+/// Which header is written by whom.
+struct Written(Vec<(HeaderName, &'static str)>);
+
+impl Written {
+    fn of_every_endpoint(trace: bool) -> Written {
+        let names = if trace { ALWAYS.iter().chain(TRACE) } else { ALWAYS.iter().chain(&[]) };
+        Written(names.map(|name| (HeaderName::from_static(name), "sidehook itself")).collect())
+    }
+
+    fn replaceable(&mut self, name: &HeaderName) {
+        self.0.retain(|(written, by)| written != name || *by != "sidehook itself");
+    }
+
+    /// Notes that `by` writes the header, unless another does.
+    fn claim(&mut self, name: &HeaderName, by: &'static str, span: &Span, scope: &mut Scope<'_>) -> bool {
+        let Some((_, other)) = self.0.iter().find(|(written, _)| written == name) else {
+            self.0.push((name.clone(), by));
+            return true;
+        };
+        // Twice in `headers` was reported where it was read.
+        if (*other, by) != ("`headers`", "`headers`") {
+            let problem = Problem::error(Code::Conflict, span, format!("the header `{name}` is already written by {other}"));
+            scope.problems.push(if *name == header::CONTENT_TYPE { problem.help("`content_type` sets it") } else { problem });
+        }
+        false
+    }
+}
+
+fn resolve_auth(auth: &raw::Auth, span: &Span, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Auth> {
+    let (name, value) = match auth {
+        raw::Auth::ApiKey { header, value } => {
+            let secret = scope.secret(value)?;
+            let text = header_value(secret.expose(), &value.span, scope);
+            secrets.push(secret);
+            (header.clone(), text?)
+        }
+        raw::Auth::Basic { username, password } => (AUTHORIZATION, basic(username, password, secrets, scope)?),
+        raw::Auth::Bearer { token } => {
+            let secret = scope.secret(token)?;
+            if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+                scope.error(Code::Secret, &token.span, "a bearer token is made of visible ASCII characters");
+                return None;
+            }
+            let text = header_value(&format!("Bearer {}", secret.expose()), span, scope);
+            secrets.push(secret);
+            (AUTHORIZATION, text?)
+        }
+    };
+    Some(Auth::Header(name, sensitive(value)))
+}
+
+/// RFC 7617, in UTF-8.
+fn basic(username: &At<Text>, password: &At<Text>, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<HeaderValue> {
+    let (user, secret) = (scope.reveal(username), scope.secret(password));
+    let (user, secret) = (user?, secret?);
+    for (text, span) in [(&user, &username.span), (&secret, &password.span)] {
+        if text.expose().chars().any(char::is_control) {
+            scope.error(Code::Secret, span, "basic auth cannot carry control characters, such as a line's end");
+            return None;
+        }
+    }
+    if user.expose().contains(':') {
+        scope.error(Code::BadValue, &username.span, "basic auth cannot carry a username with a colon");
+        return None;
+    }
+    let encoded = BASE64.encode(format!("{}:{}", user.expose(), secret.expose()).as_bytes());
+    let value = header_value(&format!("Basic {encoded}"), &password.span, scope);
+    // A receiver that echoes the header gives the password away as well.
+    secrets.extend([secret, Secret::new(encoded)]);
+    if !username.value.is_literal() {
+        secrets.push(user);
+    }
+    value
+}
+
+fn signer(typed: &raw::Signature, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Signer> {
+    let keys: Vec<_> = typed.secrets.iter().map(|secret| scope.secret(secret)).collect();
+    let keys: Vec<_> = keys.into_iter().collect::<Option<_>>()?;
+    let signer = Signer::new(typed.scheme.clone(), &keys);
+    secrets.extend(keys);
+    signer
+        .map_err(|error| {
+            let (code, span) = match &error {
+                sign::Error::NotAvailable { .. } => (Code::NotAvailable, &typed.span),
+                sign::Error::KeyEmpty { nth } | sign::Error::KeyLength { nth, .. } | sign::Error::KeyText { nth, .. } => {
+                    (Code::Secret, typed.secrets.get(*nth).map_or(&typed.span, |secret| &secret.span))
+                }
+                _ => (Code::BadValue, &typed.span),
+            };
+            scope.error(code, span, error.to_string());
+        })
+        .ok()
+}
+
+/// A literal may hold placeholders; what is named elsewhere is sent as it is.
+fn header_text(typed: &raw::Header, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<HeaderText> {
+    let span = &typed.value.span;
+    let text = scope.reveal(&typed.value)?;
+    if !typed.value.value.is_literal() {
+        let value = header_value(text.expose(), span, scope).map(sensitive);
+        secrets.push(text);
+        return value.map(HeaderText::Fixed);
+    }
+    let template: Template<HeaderPlaceholder> = match Template::parse(text.expose()) {
+        Ok(template) => template,
+        Err(error) => {
+            scope.error(Code::BadValue, span, error.to_string());
+            return None;
+        }
+    };
+    // What placeholders are filled with is visible ASCII: the text around them decides.
+    let mut sample = Vec::new();
+    template.render(&mut sample, |_, out| out.push(b'x'));
+    let value = header_value(&String::from_utf8_lossy(&sample), span, scope)?;
+    let filled = template.parts().iter().any(|part| matches!(part, Part::Filled(_)));
+    Some(if filled { HeaderText::Template(template) } else { HeaderText::Fixed(value) })
+}
+
+fn header_value(text: &str, span: &Span, scope: &mut Scope<'_>) -> Option<HeaderValue> {
+    let message = if text.trim_matches([' ', '\t']) != text {
+        "a header's value cannot begin or end with a blank"
+    } else if let Ok(value) = HeaderValue::from_str(text) {
+        return Some(value);
+    } else {
+        "a header's value cannot hold control characters, such as a line's end"
+    };
+    scope.error(Code::BadValue, span, message);
+    None
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+/// Written for every delivery by sidehook, or by HTTP for the connection.
+const ALWAYS: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "webhook-id",
+];
+const TRACE: &[&str] = &["traceparent", "tracestate"];

@@ -1,0 +1,218 @@
+//! From what was typed to what it means.
+//!
+//! Comes in: a [`raw::File`], each value right by itself. Goes out: a [`Config`], whose values are right together: defaults
+//! applied, secrets looked up, names found, nothing written twice.
+//!
+//! **Invariant:** a value that is missing here without a problem was left out of the file.
+
+mod credentials;
+mod endpoint;
+mod merge;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Config, Destination, Listen, Outside, Route, Shutdown, State,
+    pattern::Pattern,
+    problems::{Code, Problem, Problems},
+    raw::{self, At},
+    secrets::{Secrets, Text},
+    source::Span,
+};
+use crate::{encode::Shape, sign::Secret};
+
+/// Makes the config, or says all that is wrong, what `raw` found included.
+pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
+    let mut scope = Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new() };
+    let listen = listen(&file.listen, &mut scope);
+    let log = match &file.log.deliveries {
+        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
+        _ => Destination::Stdout,
+    };
+    let state = state(&file.state, &mut scope);
+    let endpoints: Vec<_> = file
+        .endpoints
+        .iter()
+        .filter_map(|(name, typed)| endpoint::resolve(name, typed, &file.defaults, &mut scope))
+        .map(Arc::new)
+        .collect();
+    let routes = routes(file, &mut scope);
+    let Scope { secrets, mut problems, .. } = scope;
+    problems.finish(secrets.files.clone());
+    if problems.errors() > 0 {
+        return Err(problems);
+    }
+    Ok(Config {
+        listen,
+        log,
+        state,
+        queue_bytes: bytes(or(&file.queue_bytes, 256 << 20)),
+        shutdown: Shutdown {
+            grace: or(&file.shutdown.grace, Duration::from_secs(10)),
+            linger: or(&file.shutdown.linger, Duration::ZERO),
+        },
+        endpoints,
+        routes,
+        files: secrets.files,
+        warnings: problems,
+    })
+}
+
+/// What resolving a value may need, and where it complains.
+struct Scope<'a> {
+    secrets: Secrets<'a>,
+    problems: Problems,
+    /// Endpoints with equal shapes share one, and with it their bodies.
+    shapes: HashSet<Arc<Shape>>,
+    /// The endpoints' names by their ids.
+    ids: HashMap<String, String>,
+}
+
+impl Scope<'_> {
+    fn error(&mut self, code: Code, span: &Span, message: impl Into<String>) {
+        self.problems.push(Problem::error(code, span, message));
+    }
+
+    /// The text itself, wherever it is.
+    fn reveal(&mut self, text: &At<Text>) -> Option<Secret> {
+        match self.secrets.reveal(&text.value) {
+            Ok(secret) => Some(secret),
+            Err(error) => {
+                self.error(Code::Secret, &text.span, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// As [`Scope::reveal`], for what should not stand in the file.
+    fn secret(&mut self, text: &At<Text>) -> Option<Secret> {
+        if text.value.is_literal() {
+            let problem = Problem::warning(Code::LiteralSecret, &text.span, "a secret stands in the config file");
+            self.problems
+                .push(problem.help("name it instead: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }"));
+        }
+        self.reveal(text)
+    }
+}
+
+/// What was typed, or the default.
+fn or<T: Clone>(typed: &Option<At<T>>, default: T) -> T {
+    typed.as_ref().map_or(default, |at| at.value.clone())
+}
+
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
+    if let Some(address) = typed.address.as_ref().filter(|address| !address.value.ip().is_loopback() && typed.token.is_none()) {
+        let problem = Problem::error(Code::Conflict, &address.span, "a listener that others can reach needs a token");
+        scope.problems.push(problem.help("add token = { env = \"NAME\" }, or listen on \"127.0.0.1:7070\""));
+    }
+    let mut tokens = Vec::new();
+    for token in typed.token.iter().flat_map(|tokens| &tokens.value) {
+        let Some(secret) = scope.secret(token) else { continue };
+        if secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            tokens.push(secret);
+        } else {
+            scope.error(Code::Secret, &token.span, "a token is made of visible ASCII characters");
+        }
+    }
+    Listen {
+        address: or(&typed.address, SocketAddr::from((Ipv4Addr::LOCALHOST, 7070))),
+        max_body: bytes(or(&typed.max_body, 1 << 20)),
+        max_batch: bytes(or(&typed.max_batch, 1000)),
+        header_timeout: or(&typed.header_timeout, Duration::from_secs(5)),
+        body_timeout: or(&typed.body_timeout, Duration::from_secs(10)),
+        keep_alive: or(&typed.keep_alive, Duration::from_secs(75)),
+        max_connections: bytes(or(&typed.max_connections, 1024)),
+        tokens,
+        hosts: typed.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
+    }
+}
+
+fn state(typed: &raw::State, scope: &mut Scope<'_>) -> State {
+    let directory = match &typed.directory {
+        Some(directory) => directory.value.clone(),
+        None => match scope.secrets.variable("STATE_DIRECTORY") {
+            // systemd lists every StateDirectory= of the unit.
+            Ok(Some(list)) if !list.is_empty() => list.split(':').next().unwrap_or_default().to_owned(),
+            Ok(_) => "state".to_owned(),
+            Err(error) => {
+                scope.problems.push(Problem::whole(Code::BadValue, error.to_string()));
+                String::new()
+            }
+        },
+    };
+    State { directory: scope.secrets.directory.join(directory), max_bytes: or(&typed.max_bytes, 1 << 30) }
+}
+
+fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
+    let places: HashMap<&str, usize> =
+        file.endpoints.iter().enumerate().map(|(place, (name, _))| (&*name.value, place)).collect();
+    let mut unused: HashSet<usize> = places.values().copied().collect();
+    let mut routes = Vec::with_capacity(file.routes.len());
+    for typed in &file.routes {
+        check_patterns(typed, scope);
+        let mut to = Vec::with_capacity(typed.to.len());
+        for name in &typed.to {
+            match places.get(&*name.value) {
+                Some(place) if to.contains(place) => {}
+                Some(place) => to.push(*place),
+                None => scope.problems.push(unknown_endpoint(name, file)),
+            }
+        }
+        unused.retain(|place| !to.contains(place));
+        routes.push(Route {
+            name: typed.name.as_ref().map(|name| name.value.clone()),
+            patterns: typed.events.iter().map(|pattern| pattern.value.clone()).collect(),
+            to,
+            active: or(&typed.active, true),
+        });
+    }
+    // Where a route has an error, its endpoint may only seem to be unused.
+    if scope.problems.errors() == 0 {
+        for (_, (name, _)) in file.endpoints.iter().enumerate().filter(|(place, _)| unused.contains(place)) {
+            let message = format!("no route names the endpoint `{}`", name.value);
+            scope.problems.push(Problem::warning(Code::Unused, &name.span, message));
+        }
+    }
+    routes
+}
+
+fn check_patterns(route: &raw::Route, scope: &mut Scope<'_>) {
+    let mut positive = route.events.is_empty();
+    for pattern in &route.events {
+        match Pattern::parse(&pattern.value) {
+            Ok(parsed) => positive |= !parsed.negative,
+            Err(error) => {
+                positive = true;
+                let problem = Problem::error(Code::BadValue, &pattern.span, "bad pattern");
+                scope.problems.push(problem.label(error.to_string()));
+            }
+        }
+    }
+    if !positive {
+        let problem = Problem::error(Code::Conflict, &route.events_span, "a route with nothing but `!` patterns selects nothing");
+        scope.problems.push(problem.help("\"**\" is everything: [\"**\", \"!…\"]"));
+    }
+}
+
+fn unknown_endpoint(name: &At<String>, file: &raw::File) -> Problem {
+    let message = format!("there is no endpoint `{}`", name.value);
+    let problem = Problem::error(Code::UnknownEndpoint, &name.span, message);
+    let names = || file.endpoints.iter().map(|(name, _)| &*name.value);
+    match raw::nearest(&name.value, names()) {
+        Some(near) => problem.label(format!("did you mean \"{near}\"?")),
+        None if file.endpoints.len() <= 12 => problem.help(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
+        None => problem,
+    }
+}

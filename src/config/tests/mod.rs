@@ -1,0 +1,350 @@
+//! What a config says, once it is read.
+
+mod mistakes;
+
+use std::{env::VarError, io, time::Duration};
+
+use super::*;
+use crate::{
+    encode,
+    endpoint::{Auth, Bounds, HeaderText, WhenFull},
+    envelope::Envelope,
+    retry::{On, Policy, Waits},
+};
+use http::{HeaderName, HeaderValue, Method};
+
+/// The interface's example, without the keys that are not available yet.
+const EXAMPLE: &str = r##"#:schema ./sidehook.schema.json
+
+[listen]
+address  = "127.0.0.1:7070"
+max_body = "1MiB"
+
+[log]
+deliveries = "logs/deliveries.jsonl"   # default "stdout"
+
+[endpoints.billing]                    # a receiver: where it is and how it wants to be spoken to
+description = "Billing back office"
+url      = "https://billing.example.com/hooks"
+method   = "POST"                      # POST | PUT
+active   = true
+format   = "json"                      # json | xml | form
+envelope = "md5"                       # see 3
+headers  = { X-Source = "shop", X-Event = "{type}", X-Key = { env = "BILLING_KEY" } }
+timeout  = "10s"
+success  = "2xx"                       # or a list: [200, "2xx"]
+auth      = { type = "basic", username = "u", password = { env = "BILLING_PASSWORD" } }
+signature = { scheme = "standard", secrets = [{ file = "secrets/billing" }] }
+retry     = { attempts = 4, delay = "5s", backoff = "fixed" }
+
+[[routes]]
+events    = ["purchase.*", "subscription.cancelled"]
+to        = ["billing"]
+"##;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn outside() -> Outside {
+    Outside {
+        variable: Box::new(|name| match name {
+            "BILLING_KEY" => Ok("key-4711".to_owned()),
+            "BILLING_PASSWORD" => Ok("open sesame".to_owned()),
+            "BRACES" => Ok("{id}".to_owned()),
+            "HOOK" => Ok("https://hooks.example.com/T0/hunter2?k=v".to_owned()),
+            "TWO_LINES" => Ok("hunter2\nhunter2".to_owned()),
+            _ => Err(VarError::NotPresent),
+        }),
+        file: Box::new(|path| match path.to_str() {
+            Some("conf/secrets/billing") => Ok(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".to_vec()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }),
+    }
+}
+
+fn read(source: &str) -> Result<Config, Problems> {
+    parse(source, Path::new("conf/sidehook.toml"), &outside())
+}
+
+fn good(source: &str) -> Config {
+    read(source).unwrap_or_else(|problems| panic!("{source}\n{problems}"))
+}
+
+fn bad(source: &str) -> Problems {
+    read(source).err().unwrap_or_else(|| panic!("no error in {source}"))
+}
+
+/// The only endpoint of a file that has these keys.
+fn endpoint(keys: &str) -> Arc<Endpoint> {
+    good(&format!("[endpoints.a]\nurl = \"https://a.example/\"\n{keys}")).endpoints.remove(0)
+}
+
+fn headers(endpoint: &Endpoint) -> Vec<(&str, &HeaderText)> {
+    endpoint.headers.iter().map(|(name, text)| (name.as_str(), text)).collect()
+}
+
+#[test]
+fn the_example_of_the_interface_says_what_it_says() {
+    let config = good(EXAMPLE);
+    assert_eq!((config.listen.address.to_string(), config.listen.max_body), ("127.0.0.1:7070".to_owned(), 1 << 20));
+    assert_eq!(config.log, Destination::File("conf/logs/deliveries.jsonl".into()));
+    assert_eq!(config.files, [PathBuf::from("conf/sidehook.toml"), "conf/secrets/billing".into()]);
+    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    let route = &config.routes[0];
+    assert_eq!(
+        (&*route.patterns, &*route.to, route.active),
+        (&["purchase.*".into(), "subscription.cancelled".into()][..], &[0][..], true)
+    );
+
+    let billing = &config.endpoints[0];
+    assert_eq!((&*billing.name, billing.description.as_deref()), ("billing", Some("Billing back office")));
+    assert_eq!(&*billing.target.shown, "https://billing.example.com/hooks");
+    assert_eq!((&billing.method, billing.active, billing.timeout), (&Method::POST, true, 10 * SECOND));
+    assert_eq!((billing.shape.envelope, &billing.shape.format), (Envelope::Md5, &encode::Format::Json));
+    assert_eq!(billing.shape.content_type, "application/json");
+    assert_eq!([199, 200, 299, 300].map(|status| billing.success.contains(status)), [false, true, true, false]);
+    let waits = Waits::Fixed { attempts: 4, delay: 5 * SECOND };
+    assert_eq!(billing.retry, Policy { waits, max_delay: 600 * SECOND, jitter: 0.2, max_age: None, on: On::Transient });
+    let Some(Auth::Header(name, value)) = &billing.auth else { panic!("there is auth") };
+    assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Basic dTpvcGVuIHNlc2FtZQ=="));
+    assert!(value.is_sensitive());
+    let signed: Vec<_> = billing.signatures.iter().flat_map(|signer| signer.header_names()).collect();
+    assert_eq!(signed, ["webhook-timestamp", "webhook-signature"]);
+    match &headers(billing)[..] {
+        [("x-source", HeaderText::Fixed(shop)), ("x-event", HeaderText::Template(_)), ("x-key", HeaderText::Fixed(key))] => {
+            assert_eq!((shop, key), (&HeaderValue::from_static("shop"), &HeaderValue::from_static("key-4711")));
+        }
+        other => panic!("{:?}", other.iter().map(|(name, _)| name).collect::<Vec<_>>()),
+    }
+    let secrets: Vec<_> = billing.secrets.iter().map(Secret::expose).collect();
+    let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    assert_eq!(secrets, ["open sesame", "dTpvcGVuIHNlc2FtZQ==", whsec, "key-4711"]);
+}
+
+#[test]
+fn what_is_left_out_has_the_defaults_of_the_interface() {
+    let config = good("# nothing\n");
+    let listen = &config.listen;
+    assert_eq!(listen.address, "127.0.0.1:7070".parse().unwrap());
+    assert_eq!((listen.max_body, listen.max_batch, listen.max_connections), (1 << 20, 1000, 1024));
+    assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (5 * SECOND, 10 * SECOND, 75 * SECOND));
+    assert!(listen.tokens.is_empty() && listen.hosts.is_empty());
+    assert_eq!(config.log, Destination::Stdout);
+    assert_eq!(config.state, State { directory: "conf/state".into(), max_bytes: 1 << 30 });
+    assert_eq!(config.shutdown, Shutdown { grace: 10 * SECOND, linger: Duration::ZERO });
+    assert_eq!((config.queue_bytes, config.endpoints.len(), config.routes.len()), (256 << 20, 0, 0));
+
+    let endpoint = endpoint("");
+    assert_eq!((&endpoint.method, endpoint.active, endpoint.trace), (&Method::POST, true, false));
+    assert_eq!((endpoint.shape.envelope, &endpoint.shape.format), (Envelope::Event, &encode::Format::Json));
+    assert_eq!((endpoint.timeout, endpoint.idle_timeout, endpoint.concurrency), (10 * SECOND, 4 * SECOND, 8));
+    assert_eq!(endpoint.queue, Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter });
+    let waits = Waits::Exponential { attempts: 12, delay: 5 * SECOND };
+    assert_eq!(endpoint.retry, Policy { waits, max_delay: 600 * SECOND, jitter: 0.2, max_age: None, on: On::Transient });
+    assert!(endpoint.success.contains(204) && !endpoint.success.contains(304));
+    assert!(endpoint.headers.is_empty() && endpoint.auth.is_none() && endpoint.signatures.is_empty());
+}
+
+#[test]
+fn every_available_key_is_taken() {
+    let config = good(
+        r#"
+        [listen]
+        address = "[::]:80"
+        max_body = "2MiB"
+        max_batch = 5
+        header_timeout = "1s"
+        body_timeout = "2s"
+        keep_alive = "3s"
+        max_connections = 7
+        token = [{ env = "BILLING_KEY" }, { env = "BILLING_PASSWORD_IS_NOT_THIS" }]
+        hosts = ["Sidehook.Internal", "[fe80::1]"]
+        [state]
+        directory = "/var/lib/sidehook"
+        max_bytes = "2GiB"
+        [queue]
+        bytes = "1MiB"
+        [shutdown]
+        grace = "1m"
+        linger = "5s"
+        "#
+        .replace("BILLING_PASSWORD_IS_NOT_THIS", "BRACES")
+        .as_str(),
+    );
+    let listen = &config.listen;
+    assert_eq!(listen.address.to_string(), "[::]:80");
+    assert_eq!((listen.max_body, listen.max_batch, listen.max_connections), (2 << 20, 5, 7));
+    assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (SECOND, 2 * SECOND, 3 * SECOND));
+    assert_eq!(listen.tokens.iter().map(Secret::expose).collect::<Vec<_>>(), ["key-4711", "{id}"]);
+    assert_eq!(listen.hosts, ["sidehook.internal", "fe80::1"]);
+    assert_eq!(config.state, State { directory: "/var/lib/sidehook".into(), max_bytes: 2 << 30 });
+    assert_eq!((config.queue_bytes, config.shutdown.grace, config.shutdown.linger), (1 << 20, 60 * SECOND, 5 * SECOND));
+
+    let endpoint = endpoint(
+        r#"
+        id = "billing-1"
+        method = "PUT"
+        active = false
+        format = "xml"
+        xml = { root = "order" }
+        content_type = "text/xml; charset=utf-8"
+        success = [200, "4xx"]
+        concurrency = 1
+        idle_timeout = "9s"
+        trace = true
+        retry = { schedule = ["1s", "2m"], max_delay = "1h", jitter = 0, max_age = "24h", on = "any" }
+        queue = { events = 3, bytes = "4KiB", when_full = "reject" }
+        headers = { User-Agent = "shop/1", X-Braces = { env = "BRACES" } }
+        "#,
+    );
+    assert_eq!((&*endpoint.id, &endpoint.method, endpoint.active), ("billing-1", &Method::PUT, false));
+    assert_eq!(endpoint.shape.format, encode::Format::Xml { root: "order".into() });
+    assert_eq!(endpoint.shape.content_type, "text/xml; charset=utf-8");
+    assert_eq!([200, 201, 404].map(|status| endpoint.success.contains(status)), [true, false, true]);
+    assert_eq!((endpoint.concurrency, endpoint.idle_timeout, endpoint.trace), (1, 9 * SECOND, true));
+    let waits = Waits::Schedule([SECOND, 120 * SECOND].into());
+    let (max_delay, max_age) = (3600 * SECOND, Some(86_400 * SECOND));
+    assert_eq!(endpoint.retry, Policy { waits, max_delay, jitter: 0.0, max_age, on: On::Any });
+    assert_eq!(endpoint.queue, Bounds { events: 3, bytes: 4 << 10, when_full: WhenFull::Reject });
+    // A referenced value is sent as it is: nothing in it is a placeholder.
+    assert!(matches!(&headers(&endpoint)[..], [_, ("x-braces", HeaderText::Fixed(braces))] if braces == "{id}"));
+}
+
+#[test]
+fn auth_is_a_header_made_once() {
+    for (auth, name, value) in [
+        (
+            r#"{ type = "basic", username = "Aladdin", password = "open sesame" }"#,
+            "authorization",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        ),
+        (r#"{ type = "bearer", token = { env = "BILLING_KEY" } }"#, "authorization", "Bearer key-4711"),
+        (r#"{ type = "api_key", value = { env = "BILLING_KEY" } }"#, "x-api-key", "key-4711"),
+        (r#"{ type = "api_key", header = "X-Case", value = { env = "BILLING_KEY" } }"#, "x-case", "key-4711"),
+    ] {
+        let endpoint = endpoint(&format!("auth = {auth}"));
+        let Some(Auth::Header(made, text)) = &endpoint.auth else { panic!("{auth}") };
+        assert_eq!((made, text.to_str().unwrap()), (&HeaderName::from_static(name), value));
+    }
+    assert!(endpoint("auth = \"none\"").auth.is_none());
+}
+
+#[test]
+fn ids_are_made_of_the_name_and_are_nobody_elses() {
+    assert_eq!(&*good(EXAMPLE).endpoints[0].id, "app_bsk4p3hbzynjoubhl3y4nv5nnm");
+    let twice = EXAMPLE.replace(
+        "[[routes]]",
+        "[endpoints.other]\nid = \"app_bsk4p3hbzynjoubhl3y4nv5nnm\"\nurl = \"http://b.example/\"\n[[routes]]",
+    );
+    let problems = bad(&twice);
+    let [problem] = &problems.iter().collect::<Vec<_>>()[..] else { panic!("{problems}") };
+    assert_eq!((problem.code, &*problem.message), (Code::Duplicate, "the endpoint `billing` has the same id"));
+}
+
+#[test]
+fn defaults_fill_what_an_endpoint_leaves_out() {
+    let config = good(
+        r#"
+        [defaults]
+        method = "PUT"
+        headers = { X-Source = "shop", X-Both = "default" }
+        retry = { attempts = 3, jitter = 0.5, on = "any" }
+        queue = { events = 5, when_full = "reject" }
+        success = [200]
+        auth = { type = "bearer", token = { env = "BILLING_KEY" } }
+        [endpoints.plain]
+        url = "https://a.example/"
+        [endpoints.own]
+        url = "https://b.example/"
+        method = "POST"
+        headers = { x-both = "own" }
+        retry = { schedule = ["1s"], on = "transient" }
+        queue = { events = 6 }
+        auth = "none"
+        "#,
+    );
+    let [plain, own] = &config.endpoints[..] else { panic!("two endpoints") };
+    assert_eq!((&plain.method, plain.retry.max_attempts(), plain.retry.jitter), (&Method::PUT, 3, 0.5));
+    assert_eq!(plain.queue, Bounds { events: 5, bytes: 64 << 20, when_full: WhenFull::Reject });
+    assert!(plain.auth.is_some() && !plain.success.contains(201));
+    assert_eq!(headers(plain).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["x-source", "x-both"]);
+
+    assert_eq!((&own.method, own.retry.jitter, own.retry.on), (&Method::POST, 0.5, On::Transient));
+    assert_eq!(own.retry.waits, Waits::Schedule([SECOND].into()));
+    assert_eq!(own.queue, Bounds { events: 6, bytes: 64 << 20, when_full: WhenFull::Reject });
+    assert!(own.auth.is_none());
+    let [("x-both", HeaderText::Fixed(both)), ("x-source", _)] = &headers(own)[..] else { panic!("two headers") };
+    assert_eq!(both, "own");
+    // The file's order, not that of the alphabet.
+    assert_eq!(config.endpoints.iter().map(|endpoint| &*endpoint.name).collect::<Vec<_>>(), ["plain", "own"]);
+}
+
+#[test]
+fn endpoints_that_want_the_same_body_share_its_shape() {
+    let one = "url = \"https://a.example/\"\n";
+    let config = good(&format!("[endpoints.a]\n{one}[endpoints.b]\n{one}[endpoints.c]\n{one}format = \"form\""));
+    let shapes: Vec<_> = config.endpoints.iter().map(|endpoint| &endpoint.shape).collect();
+    assert!(Arc::ptr_eq(shapes[0], shapes[1]) && !Arc::ptr_eq(shapes[0], shapes[2]));
+}
+
+#[test]
+fn a_url_that_is_a_secret_is_shown_as_scheme_and_host() {
+    let config = good("[endpoints.a]\nurl = { env = \"HOOK\" }");
+    let target = &config.endpoints[0].target;
+    assert_eq!((&*target.shown, target.path_and_query.path()), ("https://hooks.example.com", "/T0/hunter2"));
+    assert_eq!(config.endpoints[0].secrets.len(), 1);
+}
+
+#[test]
+fn a_route_names_each_endpoint_once_in_its_own_order() {
+    let source = "[endpoints.a]\nurl=\"http://a/\"\n[endpoints.b]\nurl=\"http://b/\"\n";
+    let config = good(&format!(
+        "{source}[[routes]]\nname = \"x\"\nactive = false\nevents = [\"**\", \"!a.*\"]\nto = [\"b\", \"a\", \"b\"]"
+    ));
+    let route = &config.routes[0];
+    assert_eq!((route.name.as_deref(), &*route.to, route.active), (Some("x"), &[1, 0][..], false));
+}
+
+#[test]
+fn the_state_directory_is_systemds_where_the_file_names_none() {
+    let outside = Outside {
+        variable: Box::new(|name| match name {
+            "STATE_DIRECTORY" => Ok("/var/lib/sidehook:/var/lib/other".to_owned()),
+            _ => Err(VarError::NotPresent),
+        }),
+        ..outside()
+    };
+    let directory =
+        |source| parse(source, Path::new("conf/x.toml"), &outside).unwrap_or_else(|error| panic!("{error}")).state.directory;
+    assert_eq!(directory(""), PathBuf::from("/var/lib/sidehook"));
+    assert_eq!(directory("[state]\ndirectory = \"here\""), PathBuf::from("conf/here"));
+}
+
+#[test]
+fn warnings_do_not_stop_a_config() {
+    let config = good("[endpoints.a]\nurl = \"https://a.example/\"\nauth = { type = \"bearer\", token = \"literal\" }\n");
+    let codes: Vec<_> = config.warnings.iter().map(|problem| problem.code).collect();
+    assert_eq!((codes, config.warnings.errors()), (vec![Code::Unused, Code::LiteralSecret], 0));
+}
+
+#[test]
+fn a_repair_may_be_in_a_secret_file_that_is_not_there_yet() {
+    let problems = bad("[endpoints.a]\nurl = { file = \"secrets/url\" }\n");
+    assert_eq!(problems.files(), [PathBuf::from("conf/sidehook.toml"), "conf/secrets/url".into()]);
+}
+
+#[test]
+fn a_file_that_is_missing_empty_or_no_text_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sidehook.toml");
+    let code = || load(&path).map(|_| ()).map_err(|problems| problems.iter().map(|problem| problem.code).collect::<Vec<_>>());
+    assert_eq!(code(), Err(vec![Code::Unreadable]));
+    std::fs::write(&path, " \n").unwrap();
+    assert_eq!(code(), Err(vec![Code::Empty]));
+    std::fs::write(&path, b"# \xff").unwrap();
+    assert_eq!(code(), Err(vec![Code::Syntax]));
+    std::fs::write(&path, "[endpoints.a]\nurl = { file = \"url\" }\n").unwrap();
+    assert_eq!(code(), Err(vec![Code::Secret]));
+    std::fs::write(folder.path().join("url"), "https://a.example/\n").unwrap();
+    assert_eq!(code(), Ok(()));
+    assert_eq!(load(&path).unwrap_or_else(|problems| panic!("{problems}")).files, [path.clone(), folder.path().join("url")]);
+}
