@@ -14,7 +14,8 @@ use crate::{
     sign::{Placeholder, Secret, Signer, Template},
 };
 
-/// A receiver, with all its settings.
+/// A receiver, with all its settings. Two are equal when all of these are, secrets included.
+#[derive(PartialEq)]
 pub struct Endpoint {
     pub name: Arc<str>,
     /// Stable over restarts and renamings of anything but the endpoint.
@@ -40,8 +41,6 @@ pub struct Endpoint {
     pub idle_timeout: Duration,
     /// Whether `traceparent` and `tracestate` travel on.
     pub trace: bool,
-    /// Equal where all settings and secrets are.
-    pub fingerprint: [u8; 32],
     /// Every secret text of this endpoint, to be masked in what its receiver answers.
     pub secrets: Vec<Secret>,
 }
@@ -144,7 +143,7 @@ fn shown(uri: &Uri, secret: bool) -> String {
 }
 
 /// A custom header's value.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum HeaderText {
     Fixed(HeaderValue),
     /// Filled in for each attempt.
@@ -162,15 +161,15 @@ pub enum HeaderPlaceholder {
 
 impl Placeholder for HeaderPlaceholder {
     const NAMES: &'static [(&'static str, HeaderPlaceholder)] = &[
-        ("attempt", HeaderPlaceholder::Attempt),
         ("id", HeaderPlaceholder::Id),
-        ("time", HeaderPlaceholder::Time),
         ("type", HeaderPlaceholder::Type),
+        ("time", HeaderPlaceholder::Time),
+        ("attempt", HeaderPlaceholder::Attempt),
     ];
 }
 
 /// How the receiver knows who is calling.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum Auth {
     /// The whole header, made at load: basic, bearer and API key do not change between attempts.
     Header(HeaderName, HeaderValue),

@@ -1,4 +1,7 @@
 //! sidehook: a webhook sidecar.
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod deliver;
 pub mod encode;
 pub mod endpoint;

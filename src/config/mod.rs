@@ -12,9 +12,10 @@
 //!
 //! **Invariant:** a `Config` needs no further validation, and no secret is in any message.
 
-mod pattern;
+mod difference;
 mod problems;
 mod raw;
+mod reload;
 mod resolve;
 mod secrets;
 mod source;
@@ -26,11 +27,13 @@ mod tests;
 use std::{net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::{
+    difference::difference,
     problems::{Code, Problem, Problems, Severity},
+    reload::{Content, Watcher},
     secrets::{Outside, ReadFile, ReadVariable},
     source::Span,
 };
-use crate::{endpoint::Endpoint, sign::Secret};
+use crate::{endpoint::Endpoint, log::Destination, route::Route, sign::Secret};
 
 /// What the sidecar is to do.
 pub struct Config {
@@ -46,12 +49,14 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The config file and every secret file: a change of one of them is a reason to read again.
     pub files: Vec<PathBuf>,
+    /// What `files` held when they were read.
+    pub content: Content,
     /// What is allowed and yet likely a mistake.
     pub warnings: Problems,
 }
 
 /// Where events come in, and within which limits.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Listen {
     pub address: SocketAddr,
     /// Of one request, in bytes.
@@ -68,13 +73,6 @@ pub struct Listen {
     pub tokens: Vec<Secret>,
     /// Further hosts to answer to, in lower case, without port and brackets.
     pub hosts: Vec<String>,
-}
-
-/// Where the delivery log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    File(PathBuf),
-    Stdout,
 }
 
 /// What outlives the process.
@@ -94,22 +92,24 @@ pub struct Shutdown {
     pub linger: Duration,
 }
 
-/// Which events go to which endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    pub name: Option<String>,
-    /// Valid, and at least one without `!`.
-    pub patterns: Vec<String>,
-    /// Places in [`Config::endpoints`], in the order named, each once.
-    pub to: Vec<usize>,
-    pub active: bool,
-}
-
 /// Reads a config file, with this process' environment and the secret files it names.
 ///
 /// # Errors
 /// [`Problems`], with one that has no span where the file itself cannot be read, or is empty.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    let mut files = vec![path.to_owned()];
+    loop {
+        // Looked at before they are read: what is written between the two is a change.
+        let content = Content::of(&files);
+        let config = read(path)?;
+        if config.files == files {
+            return Ok(Config { content, ..config });
+        }
+        files = config.files;
+    }
+}
+
+fn read(path: &Path) -> Result<Config, Problems> {
     let unreadable = |code, message: String| {
         let mut problems = Problems::of(path, "");
         problems.push(Problem::whole(code, message));

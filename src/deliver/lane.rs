@@ -175,7 +175,7 @@ impl<T: Transport> Lane<T> {
         if before.target != self.endpoint.target {
             self.idle.clear();
         }
-        if before.fingerprint != self.endpoint.fingerprint && std::mem::take(&mut self.disabled) {
+        if before != self.endpoint && std::mem::take(&mut self.disabled) {
             self.log_change(record::Change::Enabled { reason: "its settings changed" });
         }
     }

@@ -200,18 +200,34 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     let text = std::str::from_utf8(value).unwrap_or_default();
-    let mut parameters = text.split(';').map(str::trim);
-    if !parameters.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+    let mut parts = unquoted_parts(text);
+    if !parts.next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
         return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json"));
     }
-    let charset =
-        parameters.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    let named =
+        |part: &'_ str| part.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+    let charset = parts.filter_map(named).find(|(name, _)| name == "charset");
     match charset {
         Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => {
             Err(Refusal::UnsupportedMediaType("the charset must be UTF-8"))
         }
         _ => Ok(()),
     }
+}
+
+/// What stands between the semicolons of a media type (RFC 9110, section 8.3.1); those in quotes are text.
+fn unquoted_parts(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let ends = character == ';' && !quoted;
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        ends
+    })
 }
 
 fn trace(headers: &HeaderMap) -> Option<Trace> {

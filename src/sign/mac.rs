@@ -44,6 +44,14 @@ impl Key {
     }
 }
 
+/// Keys are equal when they sign alike; nothing else of them can be seen.
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        let probe = |key: &Key| key.sign(Encoding::Hex, std::iter::once(&b"probe"[..]));
+        std::mem::discriminant(self) == std::mem::discriminant(other) && probe(self).text() == probe(other).text()
+    }
+}
+
 /// A signature as text. All those of one scheme have the same length.
 pub(super) struct Signature {
     text: [u8; LONGEST],

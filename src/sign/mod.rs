@@ -46,6 +46,7 @@ pub struct Stamp<'a> {
 }
 
 /// A scheme with its keys, ready to sign.
+#[derive(PartialEq)]
 pub struct Signer {
     signed: Template<Signed>,
     headers: Box<[(HeaderName, Text)]>,
@@ -198,6 +199,7 @@ impl fmt::Debug for Signer {
 }
 
 /// A header's text, once it is known to make a header's value.
+#[derive(PartialEq)]
 enum Text {
     Filled(Template<Header>),
     Fixed(HeaderValue),

@@ -18,14 +18,18 @@ use std::{
 };
 
 use super::{
-    Config, Destination, Listen, Outside, Route, Shutdown, State,
-    pattern::Pattern,
+    Config, Content, Listen, Outside, Shutdown, State,
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
     source::Span,
 };
-use crate::{encode::Shape, sign::Secret};
+use crate::{
+    encode::Shape,
+    log::Destination,
+    route::{Pattern, Route},
+    sign::Secret,
+};
 
 /// Makes the config, or says all that is wrong, what `raw` found included.
 pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
@@ -61,6 +65,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
         },
         endpoints,
         routes,
+        content: Content::default(),
         files: secrets.files,
         warnings: problems,
     })
@@ -161,7 +166,7 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
     let mut unused: HashSet<usize> = places.values().copied().collect();
     let mut routes = Vec::with_capacity(file.routes.len());
     for typed in &file.routes {
-        check_patterns(typed, scope);
+        let patterns = patterns(typed, scope);
         let mut to = Vec::with_capacity(typed.to.len());
         for name in &typed.to {
             match places.get(&*name.value) {
@@ -172,8 +177,8 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
         }
         unused.retain(|place| !to.contains(place));
         routes.push(Route {
-            name: typed.name.as_ref().map(|name| name.value.clone()),
-            patterns: typed.events.iter().map(|pattern| pattern.value.clone()).collect(),
+            name: typed.name.as_ref().map(|name| name.value.as_str().into()),
+            patterns,
             to,
             active: or(&typed.active, true),
         });
@@ -188,22 +193,23 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
     routes
 }
 
-fn check_patterns(route: &raw::Route, scope: &mut Scope<'_>) {
-    let mut positive = route.events.is_empty();
-    for pattern in &route.events {
-        match Pattern::parse(&pattern.value) {
-            Ok(parsed) => positive |= !parsed.negative,
+/// The patterns of a route; none but good ones.
+fn patterns(route: &raw::Route, scope: &mut Scope<'_>) -> Vec<Pattern> {
+    let mut patterns = Vec::with_capacity(route.events.len());
+    for typed in &route.events {
+        match Pattern::parse(&typed.value) {
+            Ok(pattern) => patterns.push(pattern),
             Err(error) => {
-                positive = true;
-                let problem = Problem::error(Code::BadValue, &pattern.span, "bad pattern");
+                let problem = Problem::error(Code::BadValue, &typed.span, "bad pattern");
                 scope.problems.push(problem.label(error.to_string()));
             }
         }
     }
-    if !positive {
+    if !patterns.is_empty() && patterns.len() == route.events.len() && patterns.iter().all(|pattern| pattern.negated) {
         let problem = Problem::error(Code::Conflict, &route.events_span, "a route with nothing but `!` patterns selects nothing");
         scope.problems.push(problem.help("\"**\" is everything: [\"**\", \"!…\"]"));
     }
+    patterns
 }
 
 fn unknown_endpoint(name: &At<String>, file: &raw::File) -> Problem {

@@ -229,10 +229,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[endpoints.a]\nurl = \"http://a/\"\n[[routes]]\nevents = [\"!a\", \"x*\", \"a..b\", \"!\", \"ä\"]\nto = [\"a\"]",
         &[
-            "4:17 bad-value: bad pattern: `*` stands for one whole segment, `**` for any number: they cannot be part of one",
-            "4:23 bad-value: bad pattern: a segment between two dots is empty",
-            "4:31 bad-value: bad pattern: is empty",
-            "4:36 bad-value: bad pattern: types are at most 255 of A-Z a-z 0-9 . _ - : /",
+            "4:17 bad-value: bad pattern: `x*`: a star stands for whole segments only, as in `a.*` or `a.**`",
+            "4:31 bad-value: bad pattern: an empty pattern matches nothing; everything is \"**\"",
+            "4:36 bad-value: bad pattern: `ä` cannot be in an event type: only A-Z a-z 0-9 . _ - : / are",
         ],
     ),
     (

@@ -91,8 +91,8 @@ fn the_example_of_the_interface_says_what_it_says() {
     assert!(config.warnings.is_empty(), "{}", config.warnings);
     let route = &config.routes[0];
     assert_eq!(
-        (&*route.patterns, &*route.to, route.active),
-        (&["purchase.*".into(), "subscription.cancelled".into()][..], &[0][..], true)
+        (route.patterns.iter().map(ToString::to_string).collect::<Vec<_>>(), &*route.to, route.active),
+        (vec!["purchase.*".to_owned(), "subscription.cancelled".to_owned()], &[0][..], true)
     );
 
     let billing = &config.endpoints[0];

@@ -1,0 +1,33 @@
+//! The listeners, of which a reload may open another.
+
+use std::sync::Arc;
+
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::ingest::{self, Ingest};
+
+/// The open door, and those that are still letting people out.
+pub(super) struct Doors {
+    ingest: Arc<Ingest>,
+    servers: JoinSet<()>,
+    open: watch::Sender<bool>,
+}
+
+impl Doors {
+    pub(super) fn new(ingest: Arc<Ingest>) -> Doors {
+        Doors { ingest, servers: JoinSet::new(), open: watch::Sender::new(false) }
+    }
+
+    /// Accepts on `listener` from now on, and nowhere else.
+    pub(super) fn open(&mut self, listener: TcpListener) {
+        let (open, stop) = watch::channel(false);
+        self.servers.spawn(ingest::serve(listener, Arc::clone(&self.ingest), stop));
+        std::mem::replace(&mut self.open, open).send_replace(true);
+    }
+
+    /// Accepts nowhere, once the answers under way are written.
+    pub(super) async fn close(mut self) {
+        self.open.send_replace(true);
+        while self.servers.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,130 @@
+//! The lanes of all endpoints, and the plans that lead into them.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::{
+    config::Config,
+    deliver::{Client, Lane, Surroundings},
+    ingest::{Guard, Limits, Outlet, Plan},
+    log::diagnostics,
+    queue::{
+        Account, Addressee, Delivery, Ledger, Letter, Parcel, Place,
+        pending::{Entry, Leftover},
+    },
+    retry::Reason,
+    route::Table,
+};
+
+/// Every lane that is open, by its endpoint's name, and those of endpoints that are gone but still have deliveries.
+pub(super) struct Lanes {
+    ledger: Arc<Ledger>,
+    around: Surroundings<Client>,
+    open: HashMap<Arc<str>, OpenLane>,
+    retired: Vec<OpenLane>,
+}
+
+struct OpenLane {
+    outlet: Outlet,
+    ended: JoinHandle<Vec<Leftover>>,
+}
+
+impl Lanes {
+    pub(super) fn new(ledger: Arc<Ledger>, around: Surroundings<Client>) -> Lanes {
+        Lanes { ledger, around, open: HashMap::new(), retired: Vec::new() }
+    }
+
+    /// The plan that `config` asks for. Lanes that it needs and that are missing are opened; nothing else changes.
+    pub(super) fn plan(&mut self, config: &Config) -> Plan {
+        self.ledger.resize(config.queue_bytes, config.endpoints.len());
+        let outlets = config.endpoints.iter().map(|endpoint| {
+            let lane = self.open.entry(Arc::clone(&endpoint.name)).or_insert_with(|| {
+                let account = Account::open(&self.ledger, endpoint.queue);
+                let (handle, ended) = Lane::open(Arc::clone(endpoint), account, self.around.clone());
+                OpenLane { outlet: Outlet { endpoint: Arc::clone(endpoint), handle }, ended }
+            });
+            Outlet { endpoint: Arc::clone(endpoint), handle: lane.outlet.handle.clone() }
+        });
+        let outlets = outlets.collect();
+        let listen = &config.listen;
+        Plan {
+            table: Table::new(config.routes.clone()),
+            outlets,
+            guard: Guard::new(listen.address, listen.hosts.clone(), listen.tokens.clone()),
+            limits: Limits {
+                max_body: listen.max_body,
+                max_batch: listen.max_batch,
+                header_timeout: listen.header_timeout,
+                body_timeout: listen.body_timeout,
+                keep_alive: listen.keep_alive,
+                max_connections: listen.max_connections,
+            },
+        }
+    }
+
+    /// Puts the settings of `config`, whose plan is in force, into force in the lanes; those it does not name are retired.
+    pub(super) fn settle(&mut self, config: &Config) {
+        self.retired.retain(|lane| !lane.ended.is_finished());
+        let mut before = std::mem::take(&mut self.open);
+        for endpoint in &config.endpoints {
+            if let Some(mut lane) = before.remove(&endpoint.name) {
+                lane.outlet.endpoint = Arc::clone(endpoint);
+                lane.outlet.handle.settle(Arc::clone(endpoint));
+                self.open.insert(Arc::clone(&endpoint.name), lane);
+            }
+        }
+        for lane in before.into_values() {
+            lane.outlet.handle.retire();
+            self.retired.push(lane);
+        }
+    }
+
+    /// Puts what an earlier process left back on its way.
+    pub(super) fn take_up(&mut self, entry: Entry) {
+        let Entry { endpoint, attempts, accepted, prepared, failed } = entry;
+        let mut share = self.ledger.share(prepared.footprint());
+        let lane = self.open.get(&*endpoint);
+        let slot = lane.map(|lane| lane.outlet.handle.account.force(prepared.footprint(), &mut share));
+        let parcel = Parcel::new(prepared, accepted, share);
+        let (reason, error_code) = failed.unwrap_or((Reason::EndpointRemoved, None));
+        match (lane, slot) {
+            (Some(lane), Some(slot)) if failed.is_none() => lane.outlet.handle.push(Delivery::new(parcel, 0, attempts, slot)),
+            (Some(lane), Some(slot)) => {
+                let to = Addressee::Known(Arc::clone(&lane.outlet.endpoint));
+                self.around.dead_letters.put(Letter { parcel, to, reason, error_code, attempts }, Place::Queue(slot));
+            }
+            _ => {
+                let to = Addressee::Removed(endpoint.into());
+                self.around.dead_letters.put(Letter { parcel, to, reason, error_code, attempts }, Place::Earlier);
+            }
+        }
+    }
+
+    /// Lets every lane deliver until `deadline` and then end.
+    pub(super) fn drain(&self, deadline: Instant) {
+        self.all().for_each(|lane| lane.outlet.handle.drain(deadline));
+    }
+
+    /// What the lanes could not deliver, once they have ended. Dropping the future loses nothing.
+    pub(super) async fn join(&mut self) -> Vec<Leftover> {
+        let mut left = Vec::new();
+        for lane in self.retired.iter_mut().chain(self.open.values_mut()) {
+            match (&mut lane.ended).await {
+                Ok(leftovers) => left.extend(leftovers),
+                Err(error) => diagnostics::error(format_args!("{}: its lane has failed: {error}", lane.outlet.endpoint.name)),
+            }
+        }
+        left
+    }
+
+    fn all(&self) -> impl Iterator<Item = &OpenLane> {
+        self.open.values().chain(&self.retired)
+    }
+}
+
+/// Uniform in 0..1, for jitter.
+pub(super) fn random() -> f64 {
+    // Without randomness deliveries go out all the same, in the middle of the band.
+    getrandom::u64().map_or(0.5, |bits| (bits >> 11) as f64 / (1u64 << 53) as f64)
+}

@@ -1,0 +1,270 @@
+//! The composition root: a config becomes a running sidecar, and ends in good order.
+//!
+//! [`App::bind`] builds everything that can fail (the state folder, the log, the listener) and takes up what an earlier
+//! process left; [`App::run`] runs until its [`Shutdown`] says drain, and then walks the path by ownership: the door
+//! closes, the lanes drain to the deadline, what is left goes to the pending file, the log is flushed.
+//!
+//! **Invariant:** nothing that was acknowledged is lost: each event is delivered, with the dead letters, or pending when
+//! `run` returns [`Stopped::Clean`].
+
+mod doors;
+mod lanes;
+mod shutdown;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{net::TcpListener, time::timeout};
+
+pub use self::shutdown::{Shutdown, Signal, Trigger};
+use self::{doors::Doors, lanes::Lanes};
+use crate::{
+    config::{self, Config, Watcher},
+    deliver::{Client, Surroundings},
+    ingest::Ingest,
+    log::{self, Log, diagnostics, record},
+    queue::{DeadLetters, Directory, Ledger, StateError, pending, pending::Leftover},
+};
+
+/// A sidecar that is bound and not yet running.
+pub struct App {
+    core: Core,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// A sidecar but for its listener.
+struct Core {
+    path: PathBuf,
+    config: Config,
+    /// Whether the file as it is now was refused.
+    rejected: bool,
+    directory: Directory,
+    log: Log,
+    dead_letters: Arc<DeadLetters>,
+    ledger: Arc<Ledger>,
+    lanes: Lanes,
+    ingest: Arc<Ingest>,
+}
+
+/// Why there is no sidecar.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {0}")]
+    Address(SocketAddr, #[source] io::Error),
+    #[error("{0}")]
+    Config(config::Problems),
+    #[error("the delivery log cannot be opened")]
+    Log(#[source] io::Error),
+    #[error("what an earlier sidecar left pending cannot be taken up")]
+    Pending(#[source] io::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// How a sidecar ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    Clean,
+    /// So many deliveries could be neither made nor kept; each is named in the log.
+    EventsLost(u64),
+}
+
+impl App {
+    /// Reads the config at `path` and builds the sidecar it asks for.
+    pub async fn bind(path: &Path) -> Result<App, Error> {
+        let config = config::load(path).map_err(Error::Config)?;
+        warn(&config);
+        let directory = Directory::open(&config.state.directory)?;
+        let log = Log::open(config.log.clone()).map_err(Error::Log)?;
+        let (listener, address) = listen(config.listen.address).await?;
+        let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());
+        let dead_letters = Arc::new(dead_letters.map_err(Error::Thread)?);
+        let around = Surroundings {
+            transport: Arc::new(Client::default()),
+            log: log.clone(),
+            dead_letters: Arc::clone(&dead_letters),
+            random: lanes::random,
+        };
+        let ledger = Ledger::new(config.queue_bytes);
+        let mut lanes = Lanes::new(Arc::clone(&ledger), around);
+        let plan = lanes.plan(&config);
+        pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
+        let ingest = Ingest::new(plan, Arc::clone(&ledger), Arc::clone(&dead_letters), log.clone());
+        let path = path.to_owned();
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest };
+        Ok(App { core, listener, address })
+    }
+
+    /// Where events can be posted.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `shutdown` says drain, and drains.
+    pub async fn run(self, mut shutdown: Shutdown) -> Stopped {
+        let App { mut core, listener, address } = self;
+        core.log(record::Process::Started { address: &address.to_string() });
+        diagnostics::info(format_args!("listening on {address}"));
+        let mut doors = Doors::new(Arc::clone(&core.ingest));
+        doors.open(listener);
+        let mut watcher = Watcher::start(&core.config.files, core.config.content);
+        let last = loop {
+            tokio::select! {
+                signal = shutdown.next() => match signal {
+                    Signal::Drain | Signal::Now => break signal,
+                    Signal::Reload => {
+                        core.log.reopen();
+                        if watcher.look() || core.rejected {
+                            core.reload(&mut doors, &mut watcher).await;
+                        }
+                    }
+                },
+                () = watcher.changed() => core.reload(&mut doors, &mut watcher).await,
+            }
+        };
+        core.drain(last, shutdown, doors).await
+    }
+}
+
+impl Core {
+    /// Reads the config again and puts it in force, all of it or nothing.
+    async fn reload(&mut self, doors: &mut Doors, watcher: &mut Watcher) {
+        let path = self.path.clone();
+        // A large config takes its time to compile, and deliveries must not wait for it.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let applied = match loaded {
+            Ok(Ok(config)) => self.apply(config, doors).await,
+            Ok(Err(problems)) => Err(Error::Config(problems)),
+            Err(panic) => Err(Error::Thread(panic.into())),
+        };
+        self.rejected = applied.is_err();
+        match applied {
+            Ok(changed) => {
+                watcher.watch(&self.config.files);
+                watcher.know(self.config.content);
+                let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+                self.write(&log::Record::Config(record::Config::Loaded { changed: &changed }));
+                diagnostics::info(format_args!("config reloaded, changed: {}", changed.join(", ")));
+            }
+            Err(error) => {
+                if let Error::Config(problems) = &error {
+                    watcher.watch_also(problems.files());
+                }
+                let error = format!("{:#}", anyhow::Error::new(error));
+                self.write(&log::Record::Config(record::Config::Rejected { error: &error }));
+                diagnostics::error(format_args!("config not reloaded, the old one stays in force: {error}"));
+            }
+        }
+    }
+
+    /// Builds everything new before anything old is stopped; says what changed, by name.
+    async fn apply(&mut self, config: Config, doors: &mut Doors) -> Result<Vec<String>, Error> {
+        let changed = config::difference(&self.config, &config);
+        let listener = match config.listen.address == self.config.listen.address {
+            true => None,
+            false => Some(listen(config.listen.address).await?),
+        };
+        let directory = match config.state.directory == self.config.state.directory {
+            true => None,
+            false => Some(Directory::open(&config.state.directory)?),
+        };
+        if config.log != self.config.log {
+            self.log.switch(config.log.clone()).map_err(Error::Log)?;
+        }
+        warn(&config);
+        if let Some(directory) = directory {
+            self.directory = directory;
+        }
+        self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
+        self.ledger.resize(config.queue_bytes, config.endpoints.len());
+        self.ingest.swap(self.lanes.plan(&config));
+        self.lanes.settle(&config);
+        if let Some((listener, address)) = listener {
+            doors.open(listener);
+            diagnostics::info(format_args!("listening on {address}"));
+        }
+        self.config = config;
+        Ok(changed)
+    }
+
+    /// Ends in good order. `signal` is what asked for it; a further one skips what may be skipped.
+    async fn drain(mut self, signal: Signal, mut shutdown: Shutdown, doors: Doors) -> Stopped {
+        self.log(record::Process::Draining);
+        let config::Shutdown { grace, linger } = self.config.shutdown;
+        diagnostics::info(format_args!("draining for at most {:?}", linger + grace));
+        let mut hurried = signal == Signal::Now;
+        if !hurried {
+            hurried = timeout(linger, shutdown.hurry()).await.is_ok();
+        }
+        self.ingest.close();
+        let grace = if hurried { Duration::ZERO } else { grace };
+        self.lanes.drain(Instant::now() + grace);
+        let mut left = tokio::select! {
+            left = self.lanes.join() => left,
+            () = shutdown.hurry() => {
+                self.lanes.drain(Instant::now());
+                self.lanes.join().await
+            }
+        };
+        doors.close().await;
+        left.extend(self.dead_letters.close().into_iter().map(Leftover::Letter));
+        self.keep(&left)
+    }
+
+    /// Writes what is left for the next start, and says so for each; then the log's last line.
+    fn keep(self, left: &[Leftover]) -> Stopped {
+        let written = if left.is_empty() { Ok(()) } else { pending::write(&self.directory, left, SystemTime::now()) };
+        let outcome = match &written {
+            Ok(()) => record::Outcome::Pending,
+            Err(error) => {
+                let path = self.directory.pending();
+                diagnostics::error(format_args!("{} deliveries are lost: {}: {error}", left.len(), path.display()));
+                record::Outcome::Dropped { reason: "shutdown", error_code: None }
+            }
+        };
+        for leftover in left {
+            self.write(&log::Record::Delivery(leftover.line(outcome)));
+        }
+        let count = left.len() as u64;
+        let pending = if written.is_ok() { count } else { 0 };
+        self.log(record::Process::Stopped { pending });
+        let unwritten = self.log.close(Instant::now() + LAST_LINES);
+        if unwritten > 0 {
+            diagnostics::error(format_args!("{unwritten} lines of the delivery log could not be written"));
+        }
+        diagnostics::info(format_args!("stopped, deliveries left pending: {pending}"));
+        if written.is_ok() { Stopped::Clean } else { Stopped::EventsLost(count) }
+    }
+
+    fn log(&self, stage: record::Process<'_>) {
+        self.write(&log::Record::Process(stage));
+    }
+
+    fn write(&self, record: &log::Record<'_>) {
+        self.log.write(SystemTime::now(), record);
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |error| Error::Address(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn warn(config: &Config) {
+    if !config.warnings.is_empty() {
+        diagnostics::warn(format_args!("{}", config.warnings));
+    }
+}
+
+/// How long the log's last lines may take: a disk that does not answer must not hold the end up.
+const LAST_LINES: Duration = Duration::from_secs(5);

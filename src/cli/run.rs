@@ -1,0 +1,68 @@
+//! `sidehook run`: the sidecar.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{COULD_NOT_START, ConfigFile, EVENTS_LOST};
+use crate::{
+    app::{App, Shutdown, Stopped, Trigger},
+    log::diagnostics,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Run {
+    pub(super) fn run(&self) -> ExitCode {
+        match runtime().and_then(|runtime| runtime.block_on(self.sidecar())) {
+            Ok(Stopped::Clean) => ExitCode::SUCCESS,
+            Ok(Stopped::EventsLost(_)) => ExitCode::from(EVENTS_LOST),
+            Err(error) => {
+                diagnostics::error(format_args!("{error:#}"));
+                ExitCode::from(COULD_NOT_START)
+            }
+        }
+    }
+
+    async fn sidecar(&self) -> anyhow::Result<Stopped> {
+        let (trigger, shutdown) = Shutdown::channel();
+        listen_to_signals(trigger)?;
+        let app = App::bind(&self.config.path()).await?;
+        Ok(app.run(shutdown).await)
+    }
+}
+
+/// One thread for everything that is not a file: on loopback a second one costs more than it brings.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
+    Ok(runtime)
+}
+
+fn listen_to_signals(trigger: Trigger) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // A file over the limit of its size is an error like others, not the end: having a handler is ignoring it.
+    let mut file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => trigger.drain(),
+                _ = interrupt.recv() => trigger.drain(),
+                _ = hang_up.recv() => trigger.reload(),
+                _ = file_size.recv() => {}
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Of name look-ups and of reading the config: few, and each idle one costs its stack.
+const BLOCKING: usize = 4;
+
+/// Linux, on every architecture but MIPS.
+const SIGXFSZ: i32 = 25;

@@ -1,0 +1,332 @@
+//! When to read the config again: its files' content has changed, and the writing has stopped.
+//!
+//! File events are hints and nothing more: what counts is the content. The parent folders are watched, not the files, and
+//! every folder that a symlink on the way leads through, so that editors that save by renaming and Kubernetes' `..data`
+//! swap are seen; where no events come (NFS, some bind mounts, no inotify instances left) a look every few seconds finds
+//! the change.
+//!
+//! **Invariant:** a change of content is reported within [`LOOK`] and a second; the same content is reported never.
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::AccessKind};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::Notify,
+    time::{sleep_until, timeout},
+};
+
+use crate::log::diagnostics;
+
+/// Watches the files a config was made from.
+pub struct Watcher {
+    files: Vec<PathBuf>,
+    seen: Content,
+    /// What the files' folders said when they were last read: without a hint, who has not changed there is not read.
+    stamps: Vec<Stamp>,
+    hints: Arc<Hints>,
+    events: Option<RecommendedWatcher>,
+    folders: HashSet<PathBuf>,
+}
+
+/// What the files hold; a file that cannot be read is a content of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content([u8; 32]);
+
+/// What the watcher's own thread tells.
+#[derive(Default)]
+struct Hints {
+    /// The paths whose events matter: a log file in the same folder is written to all the time.
+    paths: Mutex<HashSet<PathBuf>>,
+    changed: Notify,
+}
+
+impl Watcher {
+    /// Watches `files`, whose content was `seen` when they were read.
+    pub fn start(files: &[PathBuf], seen: Content) -> Watcher {
+        let hints = Arc::new(Hints::default());
+        let told = Arc::clone(&hints);
+        let events = notify::recommended_watcher(move |event: notify::Result<notify::Event>| told.take(event))
+            .inspect_err(|error| {
+                diagnostics::warn(format_args!(
+                    "no file events ({error}): changes of the config are found by looking every {LOOK:?}"
+                ));
+            })
+            .ok();
+        let mut watcher = Watcher { files: Vec::new(), seen, stamps: Vec::new(), hints, events, folders: HashSet::new() };
+        watcher.watch(files);
+        watcher
+    }
+
+    /// Watches these files from now on.
+    pub fn watch(&mut self, files: &[PathBuf]) {
+        self.files = files.to_vec();
+        self.follow();
+    }
+
+    /// Watches these files too: a config that is refused may be repaired in another file than the one in force names.
+    pub fn watch_also(&mut self, files: &[PathBuf]) {
+        let new: Vec<_> = files.iter().filter(|file| !self.files.contains(file)).cloned().collect();
+        if !new.is_empty() {
+            self.files.extend(new);
+            self.seen = Content::of(&self.files);
+            self.follow();
+        }
+    }
+
+    /// Whether the content of the files is another than the one known; takes it as known.
+    pub fn look(&mut self) -> bool {
+        self.know(Content::of(&self.files))
+    }
+
+    /// Takes `now` as the content that is known; says whether it is another than before.
+    pub fn know(&mut self, now: Content) -> bool {
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// Waits until the content of the files is another, and has been so for [`QUIET`] (but for no longer than [`PATIENCE`]).
+    ///
+    /// Dropping the future loses no change.
+    pub async fn changed(&mut self) {
+        loop {
+            let hinted = timeout(LOOK, self.hints.changed.notified()).await.is_ok();
+            if hinted {
+                self.settle().await;
+            }
+            let stamps = stamps(&self.files);
+            if stamps == self.stamps && !hinted {
+                continue;
+            }
+            let files = self.files.clone();
+            // A task that was cancelled or panicked has seen nothing new; the next look will.
+            let Ok(now) = tokio::task::spawn_blocking(move || Content::of(&files)).await else { continue };
+            self.stamps = stamps;
+            if now != self.seen {
+                self.seen = now;
+                // A swapped symlink leads elsewhere now.
+                self.follow();
+                return;
+            }
+        }
+    }
+
+    async fn settle(&self) {
+        let patience = tokio::time::Instant::from_std(Instant::now() + PATIENCE);
+        loop {
+            let more = tokio::select! {
+                more = timeout(QUIET, self.hints.changed.notified()) => more.is_ok(),
+                () = sleep_until(patience) => false,
+            };
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self) {
+        let paths: HashSet<PathBuf> = self.files.iter().flat_map(|file| trail(file)).collect();
+        let folders: HashSet<PathBuf> = paths.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
+        if let Some(events) = &mut self.events {
+            for gone in self.folders.difference(&folders) {
+                // A folder that was deleted is not watched any more already.
+                let _ = events.unwatch(gone);
+            }
+            for folder in &folders {
+                // Also for those watched before: a folder that was deleted and made anew is another one. Where it cannot be
+                // watched, looking every few seconds finds what there is to find.
+                let _ = events.watch(folder, RecursiveMode::NonRecursive);
+            }
+        }
+        self.folders = folders;
+        *self.hints.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+    }
+}
+
+impl Hints {
+    fn take(&self, event: notify::Result<notify::Event>) {
+        let matters = match event {
+            Ok(event) => self.matters(&event),
+            // Events were lost: anything may have happened.
+            Err(_) => true,
+        };
+        if matters {
+            self.changed.notify_one();
+        }
+    }
+
+    fn matters(&self, event: &notify::Event) -> bool {
+        // Reading the files must not look like writing them.
+        let only_read = matches!(event.kind, EventKind::Access(kind) if !matches!(kind, AccessKind::Close(_)));
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        !only_read && (event.need_rescan() || event.paths.iter().any(|path| paths.contains(path)))
+    }
+}
+
+impl Content {
+    /// Reads `files` as they are now.
+    pub fn of(files: &[PathBuf]) -> Content {
+        let mut digest = Sha256::new();
+        for file in files {
+            let read = std::fs::File::open(file).and_then(|file| {
+                let mut bytes = Vec::new();
+                file.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes)
+            });
+            match read {
+                Ok(bytes) => {
+                    digest.update([1]);
+                    digest.update((bytes.len() as u64).to_le_bytes());
+                    digest.update(&bytes);
+                }
+                Err(_) => digest.update([0]),
+            }
+        }
+        Content(digest.finalize().into())
+    }
+}
+
+/// Device, inode, length and time of change; none where there is no file.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
+    };
+    files.iter().map(stamp).collect()
+}
+
+/// Every name on the way to a file whose change changes what the file is: itself, and the symlinks that lead there.
+fn trail(file: &Path) -> Vec<PathBuf> {
+    let mut names = Vec::new();
+    let mut path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    for _ in 0..MAX_LINKS {
+        match first_link(&path) {
+            Ok((link, target)) => {
+                names.push(link);
+                path = target;
+            }
+            Err(real) => {
+                names.push(real);
+                break;
+            }
+        }
+    }
+    names
+}
+
+/// The first symlink on a path, and the path with it resolved; or the path itself, where there is none.
+fn first_link(path: &Path) -> Result<(PathBuf, PathBuf), PathBuf> {
+    let mut walked = PathBuf::new();
+    let mut parts = path.components();
+    while let Some(part) = parts.next() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(walked.pop()),
+            part => walked.push(part),
+        }
+        if let Ok(target) = std::fs::read_link(&walked) {
+            let parent = walked.parent().unwrap_or(Path::new("/"));
+            let target = parent.join(target).join(parts.as_path());
+            return Ok((walked, target));
+        }
+    }
+    Err(walked)
+}
+
+/// How long a file must not be written to before it is read.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// How long that is waited for at the most.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the files are looked at where no events come.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// What is read of a file at the most: a config of a hundred thousand routes is smaller.
+const MAX_FILE: u64 = 64 << 20;
+
+/// As many symlinks as Linux follows.
+const MAX_LINKS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    async fn sees(watcher: &mut Watcher, change: impl FnOnce()) -> bool {
+        change();
+        timeout(Duration::from_secs(10), watcher.changed()).await.is_ok()
+    }
+
+    fn watcher(files: &[PathBuf]) -> Watcher {
+        Watcher::start(files, Content::of(files))
+    }
+
+    #[tokio::test]
+    async fn every_way_of_saving_is_seen_and_more_than_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sidehook.toml");
+        fs::write(&file, "1").unwrap();
+        let mut watcher = watcher(std::slice::from_ref(&file));
+        let beside = folder.path().join(".sidehook.toml.swp");
+        for round in 0..2 {
+            assert!(sees(&mut watcher, || fs::write(&file, format!("in place {round}")).unwrap()).await);
+            let rename = || {
+                fs::write(&beside, format!("renamed {round}")).unwrap();
+                fs::rename(&beside, &file).unwrap();
+            };
+            assert!(sees(&mut watcher, rename).await);
+            assert!(sees(&mut watcher, || fs::remove_file(&file).unwrap()).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_swapped_symlink_is_seen_and_more_than_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for version in ["v0", "v1", "v2"] {
+            fs::create_dir(path(version)).unwrap();
+            fs::write(path(version).join("sidehook.toml"), version).unwrap();
+        }
+        symlink("v0", path("..data")).unwrap();
+        symlink("..data/sidehook.toml", path("sidehook.toml")).unwrap();
+        let mut watcher = watcher(&[path("sidehook.toml")]);
+        for version in ["v1", "v2"] {
+            let swap = || {
+                symlink(version, path("..data_tmp")).unwrap();
+                fs::rename(path("..data_tmp"), path("..data")).unwrap();
+            };
+            assert!(sees(&mut watcher, swap).await, "{version}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_content_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sidehook.toml");
+        fs::write(&file, "same").unwrap();
+        let mut watcher = watcher(std::slice::from_ref(&file));
+        fs::write(&file, "same").unwrap();
+        assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+    }
+
+    #[test]
+    fn a_trail_names_each_link_and_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("real/dir")).unwrap();
+        symlink("real/dir", root.join("link")).unwrap();
+        symlink("../dir/./file", root.join("real/dir/alias")).unwrap();
+        let expected = ["link", "real/dir/alias", "real/dir/file"].map(|name| root.join(name));
+        let found: Vec<_> = trail(&root.join("link/alias")).iter().map(|path| path.components().collect::<PathBuf>()).collect();
+        assert_eq!(found, expected);
+    }
+}
