@@ -26,6 +26,15 @@ pub struct Event<'a> {
     pub trace: Option<&'a Trace>,
 }
 
+/// What names an event: all of it but what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    pub id: &'a str,
+    pub event_type: &'a str,
+    pub time: Time<'a>,
+    pub trace: Option<&'a Trace>,
+}
+
 /// When an event happened: the RFC 3339 text as carried, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time<'a> {
@@ -161,17 +170,29 @@ impl Kept {
         }
     }
 
+    /// The event whole. It looks through all of `data`; on the way of a delivery the [`Kept::head`] is enough.
     pub fn view(&self) -> Event<'_> {
-        let part = |from: u32, to: u32| self.text.get(from as usize..to as usize).unwrap_or_default();
-        let context = part(self.context_at, self.text.len() as u32);
-        Event {
-            id: part(0, self.type_at),
-            event_type: part(self.type_at, self.time_at),
-            time: Time { text: part(self.time_at, self.context_at), unix_seconds: self.unix_seconds },
-            context: self.has_context.then_some(context),
-            data: std::str::from_utf8(&self.data).unwrap_or_default(),
+        let Head { id, event_type, time, trace } = self.head();
+        let context = self.has_context.then(|| self.part(self.context_at, self.text.len() as u32));
+        Event { id, event_type, time, context, data: std::str::from_utf8(&self.data).unwrap_or_default(), trace }
+    }
+
+    pub fn head(&self) -> Head<'_> {
+        Head {
+            id: self.part(0, self.type_at),
+            event_type: self.part(self.type_at, self.time_at),
+            time: Time { text: self.part(self.time_at, self.context_at), unix_seconds: self.unix_seconds },
             trace: self.trace.as_deref(),
         }
+    }
+
+    /// The JSON text of the event's data.
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    fn part(&self, from: u32, to: u32) -> &str {
+        self.text.get(from as usize..to as usize).unwrap_or_default()
     }
 
     /// The bytes of memory behind this event that its `data` does not share with a body.

@@ -13,11 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use smallvec::SmallVec;
 
 use crate::{
     encode::{self, Shape},
     endpoint::{Auth, Endpoint, HeaderPlaceholder, HeaderText},
-    event::{Event, Kept},
+    event::{Event, Head, Kept},
     sign::Stamp,
 };
 
@@ -47,7 +48,7 @@ impl Prepared {
     }
 
     fn measure(&self, bodies: &[Body]) -> usize {
-        let data = self.event.view().data;
+        let data = self.event.data();
         let in_a_body = bodies.iter().any(|body| body.bytes.as_ptr_range().contains(&data.as_ptr()));
         let data = if in_a_body { 0 } else { data.len() + BODY_OVERHEAD };
         self.event.footprint() + data + bodies.iter().map(|body| body.bytes.len() + BODY_OVERHEAD).sum::<usize>()
@@ -59,10 +60,10 @@ impl Prepared {
 pub fn prepare<'e>(
     event: &Event<'_>,
     endpoints: impl Iterator<Item = &'e Endpoint>,
-) -> Result<(Prepared, Vec<u32>), encode::TooLarge> {
-    let mut shapes: Vec<&Arc<Shape>> = Vec::with_capacity(1);
+) -> Result<(Prepared, SmallVec<[u32; 4]>), encode::TooLarge> {
+    let mut shapes: SmallVec<[&Arc<Shape>; 2]> = SmallVec::new();
     let mut bodies: Vec<Body> = Vec::with_capacity(1);
-    let mut whose = Vec::with_capacity(endpoints.size_hint().0);
+    let mut whose = SmallVec::new();
     let mut data = None;
     for endpoint in endpoints {
         let shape = &endpoint.shape;
@@ -79,15 +80,25 @@ pub fn prepare<'e>(
     Ok((Prepared { event: Kept::new(event, data), bodies }, whose))
 }
 
-/// The request of attempt number `attempt` of `event` at `endpoint`.
-pub fn render(endpoint: &Endpoint, event: &Event<'_>, body: &Body, attempt: u32, now: SystemTime) -> Request<Bytes> {
-    let mut headers = HeaderMap::with_capacity(16);
+/// One attempt at an event: which, when, and over whose header map, for making one anew costs more than filling it.
+pub struct Attempt<'a> {
+    pub event: Head<'a>,
+    pub body: &'a Body,
+    pub number: u32,
+    pub now: SystemTime,
+    /// Empty; its memory is used again.
+    pub headers: HeaderMap,
+}
+
+/// The request of an attempt at `endpoint`.
+pub fn render(endpoint: &Endpoint, attempt: Attempt<'_>) -> Request<Bytes> {
+    let Attempt { event, body, number, now, mut headers } = attempt;
     headers.insert(header::HOST, endpoint.target.authority.clone());
     headers.insert(header::CONTENT_TYPE, body.content_type.clone());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(WEBHOOK_ID, visible(event.id.as_bytes()));
     for (name, text) in &endpoint.headers {
-        headers.insert(name.clone(), header_value(text, event, attempt));
+        headers.insert(name.clone(), header_value(text, &event, number));
     }
     if let Some(Auth::Header(name, value)) = &endpoint.auth {
         headers.insert(name.clone(), value.clone());
@@ -118,7 +129,7 @@ pub fn render(endpoint: &Endpoint, event: &Event<'_>, body: &Body, attempt: u32,
     request
 }
 
-fn header_value(text: &HeaderText, event: &Event<'_>, attempt: u32) -> HeaderValue {
+fn header_value(text: &HeaderText, event: &Head<'_>, attempt: u32) -> HeaderValue {
     match text {
         HeaderText::Fixed(value) => value.clone(),
         HeaderText::Template(template) => {

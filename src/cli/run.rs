@@ -38,8 +38,8 @@ impl Run {
 
 /// One thread for everything that is not a file: on loopback a second one costs more than it brings.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
-    Ok(runtime)
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    Ok(runtime.enable_all().event_interval(EVENT_INTERVAL).max_blocking_threads(BLOCKING).build()?)
 }
 
 fn listen_to_signals(trigger: Trigger) -> anyhow::Result<()> {
@@ -60,6 +60,10 @@ fn listen_to_signals(trigger: Trigger) -> anyhow::Result<()> {
     });
     Ok(())
 }
+
+/// How many tasks are polled between two looks at the sockets: half of tokio's own 61, so that lanes see answers while a
+/// burst of requests is still being taken, and keep up with it (measured: 8 MiB at the peak instead of 110, the same CPU).
+const EVENT_INTERVAL: u32 = 31;
 
 /// Of name look-ups and of reading the config: few, and each idle one costs its stack.
 const BLOCKING: usize = 4;

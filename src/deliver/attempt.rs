@@ -21,6 +21,7 @@ pub(super) struct Attempt<'a> {
     pub parcel: &'a Parcel,
     pub body: u32,
     pub number: u32,
+    pub started: Instant,
 }
 
 /// What became of it.
@@ -45,17 +46,20 @@ impl<C> Done<C> {
 impl Attempt<'_> {
     /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
     pub(super) async fn run<T: Transport>(self, transport: &T, idle: Option<T::Connection>) -> Done<T::Connection> {
-        let started = Instant::now();
-        let answered = self.exchange(transport, idle, started).await;
-        let duration = started.elapsed();
+        let answered = self.exchange(transport, idle).await;
+        let duration = Clock::now().into_std().saturating_duration_since(self.started);
         let (head, connection) = match answered {
             Ok(answered) => answered,
             Err(failure) => {
                 return Done { outcome: Outcome::Failed(failure), status: None, duration, response: None, connection: None };
             }
         };
-        let rest = timeout(REST_TIMEOUT, transport.rest(connection)).await.ok();
-        let (beginning, connection) = rest.map_or((Vec::new(), None), |rest| (rest.beginning, rest.connection));
+        let (beginning, connection) = if head.is_whole {
+            (Vec::new(), Some(connection))
+        } else {
+            let rest = timeout(REST_TIMEOUT, Box::pin(transport.rest(connection))).await.ok();
+            rest.map_or((Vec::new(), None), |rest| (rest.beginning, rest.connection))
+        };
         let (outcome, response) = self.judge(&head, &beginning);
         Done { outcome, status: Some(head.status), duration, response, connection }
     }
@@ -64,20 +68,25 @@ impl Attempt<'_> {
         &self,
         transport: &T,
         mut idle: Option<T::Connection>,
-        started: Instant,
     ) -> Result<(Head, T::Connection), Failure> {
-        let deadline = Clock::from_std(started + self.endpoint.timeout);
+        let deadline = Clock::from_std(self.started + self.endpoint.timeout);
         loop {
             let kept_alive = idle.is_some();
             let mut connection = match idle.take() {
                 Some(connection) => connection,
-                None => timeout_at(deadline, transport.dial(&self.endpoint.target))
+                // Boxed, for it is rare and large: an attempt over a connection that is there takes no memory for it.
+                None => timeout_at(deadline, Box::pin(transport.dial(&self.endpoint.target)))
                     .await
                     .map_err(|_| self.timed_out(ErrorCode::ConnectTimeout))??,
             };
-            let event = self.parcel.prepared.event.view();
-            let body = &self.parcel.prepared.bodies[self.body as usize];
-            let request = pipeline::render(self.endpoint, &event, body, self.number, SystemTime::now());
+            let attempt = pipeline::Attempt {
+                event: self.parcel.prepared.event.head(),
+                body: &self.parcel.prepared.bodies[self.body as usize],
+                number: self.number,
+                now: SystemTime::now(),
+                headers: transport.header_map(&mut connection),
+            };
+            let request = pipeline::render(self.endpoint, attempt);
             match timeout_at(deadline, transport.exchange(&mut connection, request)).await {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
                 Ok(Ok(head)) => return Ok((head, connection)),

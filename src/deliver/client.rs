@@ -18,9 +18,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::{Body as _, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -49,6 +52,8 @@ pub struct Link {
     /// Bytes the receiver has sent on this connection.
     seen: Arc<AtomicU64>,
     body: Option<Incoming>,
+    /// Of the last answer: hyper makes the next answer's of the next request's, so one map goes round.
+    headers: HeaderMap,
 }
 
 impl Transport for Client {
@@ -64,17 +69,22 @@ impl Transport for Client {
             .handshake(stream)
             .await
             .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
-        Ok(Link { sender, driver: Some(Box::pin(driver)), seen, body: None })
+        Ok(Link { sender, driver: Some(Box::pin(driver)), seen, body: None, headers: HeaderMap::with_capacity(HEADERS) })
+    }
+
+    fn header_map(&self, link: &mut Link) -> HeaderMap {
+        std::mem::take(&mut link.headers)
     }
 
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
         let seen_before = link.seen.load(Relaxed);
-        let Link { sender, driver, seen, body } = link;
-        let sent = async {
-            sender.ready().await?;
-            sender.send_request(request.map(Full::new)).await
-        };
-        let response = match drive(driver, sent).await {
+        let Link { sender, driver, seen, body, headers } = link;
+        if !sender.is_ready() {
+            // An error here is the connection's, and sending says so.
+            let _ = drive(driver, sender.ready()).await;
+        }
+        let response = sender.send_request(request.map(Full::new));
+        let response = match drive(driver, response).await {
             Some(Ok(response)) => response,
             ended => {
                 let silent = seen.load(Relaxed) == seen_before;
@@ -85,9 +95,13 @@ impl Transport for Client {
                 return Err(Broken { failure, silent });
             }
         };
-        let (head, rest) = response.into_parts();
-        *body = Some(rest);
-        Ok(Head { status: head.status.as_u16(), retry_after: head.headers.get(header::RETRY_AFTER).cloned() })
+        let (mut head, rest) = response.into_parts();
+        let is_whole = rest.is_end_stream();
+        *body = (!is_whole).then_some(rest);
+        let retry_after = head.headers.remove(header::RETRY_AFTER);
+        head.headers.clear();
+        *headers = head.headers;
+        Ok(Head { status: head.status.as_u16(), is_whole: is_whole && driver.is_some(), retry_after })
     }
 
     async fn rest(&self, mut link: Link) -> Rest<Link> {
@@ -249,17 +263,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
+// Not vectored on purpose: hyper then joins head and body, which costs a copy, and writes by `send`, which costs less than
+// `writev` by more than that.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -291,14 +299,6 @@ impl AsyncWrite for Stream {
         either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buf))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        either!(self, stream => stream.is_write_vectored())
-    }
-
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
     }
@@ -307,6 +307,9 @@ impl AsyncWrite for Stream {
         either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
+
+/// Room for the headers of a usual request.
+const HEADERS: usize = 12;
 
 /// The longest answer's head that is read.
 const MAX_HEAD: usize = 64 << 10;

@@ -91,12 +91,6 @@ struct Idle<C> {
 /// An attempt's place among the flights, and its result; none where it panicked.
 type Landed<T> = (usize, Option<Done<<T as Transport>::Connection>>);
 
-enum Step<T: Transport> {
-    Landed(Landed<T>),
-    Orders,
-    Timer,
-}
-
 impl<T: Transport> Lane<T> {
     /// Starts the lane of `endpoint`. The task ends once it was drained or retired, with what it could not deliver.
     pub fn open(endpoint: Arc<Endpoint>, account: Arc<Account>, around: Surroundings<T>) -> (Handle, JoinHandle<Vec<Leftover>>) {
@@ -122,29 +116,37 @@ impl<T: Transport> Lane<T> {
     async fn run(mut self) -> Vec<Leftover> {
         let mut orders = Vec::with_capacity(ORDERS);
         loop {
-            let now = Instant::now();
+            let now = Clock::now().into_std();
             self.start_attempts(now);
             if self.is_over(now) {
                 return self.leftovers();
             }
             let alarm = self.alarm();
-            match poll_fn(|cx| self.step(cx, alarm, &mut orders)).await {
-                Step::Landed((place, done)) => self.land(place, done),
-                Step::Orders => orders.drain(..).for_each(|order| self.obey(order)),
-                Step::Timer => self.ring(),
-            }
+            poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
         }
     }
 
-    /// Whatever happens next. Landings come first: they make room for what the orders bring.
-    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<Step<T>> {
-        if let Poll::Ready(Some(landed)) = self.attempts.poll_next_unpin(cx) {
-            return Poll::Ready(Step::Landed(landed));
+    /// Waits for whatever happens next, and takes all of it: what is then started is written in one go, which wakes its
+    /// readers once and not each time.
+    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<()> {
+        let mut happened = false;
+        while let Poll::Ready(Some((place, done))) = self.attempts.poll_next_unpin(cx) {
+            self.land(place, done);
+            happened = true;
         }
         match self.orders.poll_recv_many(cx, orders, ORDERS) {
-            Poll::Ready(0) if self.stage == Stage::Open => self.stage = Stage::Retired,
+            Poll::Ready(0) if self.stage == Stage::Open => {
+                self.stage = Stage::Retired;
+                happened = true;
+            }
             Poll::Ready(0) | Poll::Pending => {}
-            Poll::Ready(_) => return Poll::Ready(Step::Orders),
+            Poll::Ready(_) => {
+                orders.drain(..).for_each(|order| self.obey(order));
+                happened = true;
+            }
+        }
+        if happened {
+            return Poll::Ready(());
         }
         let Some(alarm) = alarm else { return Poll::Pending };
         // An alarm that rings too early costs one look; setting it anew for every delivery would cost more.
@@ -152,12 +154,12 @@ impl<T: Transport> Lane<T> {
             self.armed = Some(alarm);
             self.timer.as_mut().reset(Clock::from_std(alarm));
         }
-        self.timer.as_mut().poll(cx).map(|()| Step::Timer)
+        self.timer.as_mut().poll(cx).map(|()| self.ring())
     }
 
     fn ring(&mut self) {
         self.armed = None;
-        let expired = Instant::now().checked_sub(self.endpoint.idle_timeout);
+        let expired = Clock::now().into_std().checked_sub(self.endpoint.idle_timeout);
         self.idle.retain(|idle| expired.is_none_or(|expired| idle.since > expired));
     }
 
@@ -208,7 +210,7 @@ impl<T: Transport> Lane<T> {
         let (transport, body, number) = (Arc::clone(&self.around.transport), delivery.body, delivery.attempts + 1);
         let place = self.flights.add(Flight { delivery, endpoint: Arc::clone(&endpoint), early });
         let attempt = async move {
-            let attempt = Attempt { endpoint: &endpoint, parcel: &parcel, body, number };
+            let attempt = Attempt { endpoint: &endpoint, parcel: &parcel, body, number, started: now };
             attempt.run(&*transport, idle).await
         };
         self.attempts.push(Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(move |done| (place, done.ok()))));
@@ -260,7 +262,7 @@ impl<T: Transport> Lane<T> {
                 if self.is_draining() {
                     self.left.push(delivery);
                 } else {
-                    self.backlog.park(delivery, Instant::now() + wait);
+                    self.backlog.park(delivery, Clock::now().into_std() + wait);
                 }
             }
             Verdict::DeadLetter(reason) => {
@@ -279,7 +281,7 @@ impl<T: Transport> Lane<T> {
             self.log_change(record::Change::Disabled { reason: "the receiver answered 410 Gone" });
         }
         if let Some(wait) = retry::pause(failure, &self.endpoint.retry) {
-            let until = Instant::now() + wait;
+            let until = Clock::now().into_std() + wait;
             if self.paused.is_none() {
                 self.log_change(record::Change::Paused { next_attempt: SystemTime::now() + wait });
             }
@@ -313,7 +315,7 @@ impl<T: Transport> Lane<T> {
 
     fn keep(&mut self, connection: T::Connection, dialled_for: &Endpoint) {
         if dialled_for.target == self.endpoint.target && self.idle.len() < self.endpoint.concurrency {
-            self.idle.push(Idle { connection, since: Instant::now() });
+            self.idle.push(Idle { connection, since: Clock::now().into_std() });
         }
     }
 
@@ -362,7 +364,7 @@ impl<T: Transport> Lane<T> {
     }
 
     fn log_delivery(&self, endpoint: &Endpoint, delivery: &Delivery, attempt: u32, outcome: record::Outcome<'_>) {
-        let event = delivery.parcel.prepared.event.view();
+        let event = delivery.parcel.prepared.event.head();
         let line = queue::delivery_line(endpoint, &event, attempt, Some(delivery.body().bytes.len()), outcome);
         self.around.log.write(SystemTime::now(), &log::Record::Delivery(line));
     }

@@ -15,7 +15,7 @@ mod lane;
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 
 pub use client::Client;
 pub use lane::{Lane, Surroundings};
@@ -28,6 +28,11 @@ pub trait Transport: Send + Sync + 'static {
     type Connection: Send;
 
     fn dial(&self, target: &Target) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
+
+    /// A header map to fill for the next request, where the connection has one left over.
+    fn header_map(&self, _connection: &mut Self::Connection) -> HeaderMap {
+        HeaderMap::new()
+    }
 
     /// Sends `request` and reads the answer's head.
     fn exchange(
@@ -44,6 +49,8 @@ pub trait Transport: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Head {
     pub status: u16,
+    /// Nothing follows the head.
+    pub is_whole: bool,
     pub retry_after: Option<HeaderValue>,
 }
 

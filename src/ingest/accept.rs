@@ -5,9 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use bytes::Bytes;
-use http::Response;
-use http_body_util::Full;
+use smallvec::SmallVec;
 
 use super::{
     Ids, Outlet, Plan, Refusal,
@@ -37,7 +35,7 @@ pub(super) struct Desk<'a> {
 /// An event with all it takes to deliver it, not yet on its way.
 struct Ready<'p> {
     parcel: Arc<Parcel>,
-    bound: Vec<Bound<'p>>,
+    bound: SmallVec<[Bound<'p>; 2]>,
 }
 
 /// One endpoint's part in an event.
@@ -53,24 +51,19 @@ enum Fate {
 }
 
 impl Desk<'_> {
-    /// Queues every event, or none of them, and answers.
-    pub(super) fn accept(
-        &self,
-        posted: &Events<'_>,
-        trace: Option<&Trace>,
-        now: SystemTime,
-    ) -> Result<Response<Full<Bytes>>, Refusal> {
+    /// Queues every event, or none of them; the body of the answer.
+    pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Vec<u8>, Refusal> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp.at(now);
-        let mut ready = Vec::with_capacity(posted.events.len());
+        let mut ready: SmallVec<[Ready<'_>; 1]> = SmallVec::with_capacity(posted.events.len());
         for event in &posted.events {
             ready.push(self.ready(event, trace, Now { time: now, text: stamp })?);
         }
-        let answers: Vec<_> = ready.iter().map(Ready::answer).collect();
-        let response = reply::accepted(&answers, posted.batch);
+        let answers: SmallVec<[_; 1]> = ready.iter().map(Ready::answer).collect();
+        let answer = reply::body(&answers, posted.batch);
         drop(answers);
         ready.into_iter().for_each(|ready| self.dispatch(ready, now));
-        Ok(response)
+        Ok(answer)
     }
 
     /// Makes an event's bodies and takes the places of its deliveries; dropping the result gives them back.
@@ -88,14 +81,14 @@ impl Desk<'_> {
             None => now.as_event_time(),
         };
         let event = Event { id, event_type: &posted.event_type, time, context: posted.context, data: posted.data, trace };
-        let outlets: Vec<&Outlet> =
+        let outlets: SmallVec<[&Outlet; 4]> =
             self.plan.table.select(event.event_type).iter().map(|choice| &self.plan.outlets[choice.endpoint]).collect();
         let active = outlets.iter().filter(|outlet| outlet.endpoint.active);
         let (prepared, bodies) = pipeline::prepare(&event, active.map(|outlet| &*outlet.endpoint))
             .map_err(|encode::TooLarge| Refusal::GrownTooLarge(encode::MAX_GROWN))?;
         let mut share = self.ledger.share(prepared.footprint());
         let mut bodies = bodies.into_iter();
-        let mut bound = Vec::with_capacity(outlets.len());
+        let mut bound = SmallVec::new();
         for outlet in outlets {
             let fate = match if outlet.endpoint.active { bodies.next() } else { None } {
                 Some(body) => self.place(outlet, &prepared, body, &mut share)?,
@@ -123,7 +116,7 @@ impl Desk<'_> {
 
     /// Puts an event on its way. Nothing can fail any more.
     fn dispatch(&self, ready: Ready<'_>, now: SystemTime) {
-        let event = ready.parcel.prepared.event.view();
+        let event = ready.parcel.prepared.event.head();
         if ready.bound.is_empty() {
             let trace_id = event.trace.map(Trace::id);
             let line = record::Event { fate: record::Fate::Unrouted, event_id: event.id, event_type: event.event_type, trace_id };
@@ -149,7 +142,7 @@ impl Desk<'_> {
 
 impl<'p> Ready<'p> {
     fn answer(&self) -> reply::Accepted<'_> {
-        let event = self.parcel.prepared.event.view();
+        let event = self.parcel.prepared.event.head();
         let endpoints = self.bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
         reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false }
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, header, request::Parts};
 use subtle::ConstantTimeEq;
 
 use super::Refusal;
@@ -22,9 +22,9 @@ impl Guard {
         Guard { listen: listen.ip(), hosts, tokens }
     }
 
-    pub fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        let headers = request.headers();
-        let host = self.host(request)?;
+    pub fn check(&self, head: &Parts) -> Result<(), Refusal> {
+        let headers = &head.headers;
+        let host = self.host(head)?;
         if !is_same_origin(headers, host) {
             return Err(Refusal::ForbiddenOrigin);
         }
@@ -35,14 +35,14 @@ impl Guard {
     }
 
     /// The one `Host`, where it and an absolute target name this sidecar.
-    fn host<'r, B>(&self, request: &'r Request<B>) -> Result<&'r str, Refusal> {
-        let mut named = request.headers().get_all(header::HOST).iter();
+    fn host<'r>(&self, head: &'r Parts) -> Result<&'r str, Refusal> {
+        let mut named = head.headers.get_all(header::HOST).iter();
         let host = named.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let forbidden = |host: &str| Refusal::ForbiddenHost(host.chars().take(255).collect());
         if named.next().is_some() || !self.is_ours(host) {
             return Err(forbidden(host));
         }
-        match request.uri().authority() {
+        match head.uri.authority() {
             Some(authority) if !self.is_ours(authority.as_str()) => Err(forbidden(authority.as_str())),
             _ => Ok(host),
         }
@@ -92,11 +92,11 @@ mod tests {
     use super::*;
 
     fn check(guard: &Guard, uri: &str, headers: &[(&str, &str)]) -> Result<(), Refusal> {
-        let mut request = Request::builder().uri(uri);
+        let mut request = http::Request::builder().uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        guard.check(&request.body(()).unwrap())
+        guard.check(&request.body(()).unwrap().into_parts().0)
     }
 
     fn guard() -> Guard {

@@ -27,7 +27,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use percent_encoding::percent_decode_str;
@@ -116,7 +116,15 @@ impl Ingest {
         if let Some(health) = self.health(&request) {
             return health;
         }
-        self.take(request, watchdog).await.unwrap_or_else(|refusal| refusal.response())
+        let (mut head, body) = request.into_parts();
+        let response = match self.take(&head, body, watchdog).await {
+            Ok(accepted) => reply::accepted(accepted, std::mem::take(&mut head.headers)),
+            Err(refusal) => refusal.response(),
+        };
+        // Others first: lanes get their turn between an event and its answer, so that they keep up with the door, and
+        // answers are written one after the other, which wakes their reader once and not each time.
+        tokio::task::yield_now().await;
+        response
     }
 
     fn health(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
@@ -134,25 +142,26 @@ impl Ingest {
         Some(response)
     }
 
-    async fn take(&self, request: Request<Incoming>, watchdog: &Watchdog) -> Result<Response<Full<Bytes>>, Refusal> {
-        if request.headers().len() > MAX_HEADERS {
+    /// Queues the events of a request; the body of the answer.
+    async fn take(&self, head: &Parts, body: Incoming, watchdog: &Watchdog) -> Result<Vec<u8>, Refusal> {
+        if head.headers.len() > MAX_HEADERS {
             return Err(Refusal::TooManyHeaders(MAX_HEADERS));
         }
         let limits = {
             let plan = self.plan.load();
-            plan.guard.check(&request)?;
+            plan.guard.check(head)?;
             plan.limits
         };
-        let typed = typed_path(request.uri().path())?;
-        if request.method() != Method::POST {
+        let typed = typed_path(head.uri.path())?;
+        if head.method != Method::POST {
             return Err(Refusal::MethodNotAllowed("POST"));
         }
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        check_media_type(request.headers())?;
-        let trace = trace(request.headers());
-        let body = read_body(request.into_body(), &limits, watchdog).await?;
+        check_media_type(&head.headers)?;
+        let trace = trace(&head.headers);
+        let body = read_body(body, &limits, watchdog).await?;
         // The body may have taken its time.
         if self.is_draining() {
             return Err(Refusal::Draining);
@@ -164,7 +173,7 @@ impl Ingest {
         self.accept(&events, trace.as_ref())
     }
 
-    fn accept(&self, events: &Events<'_>, trace: Option<&Trace>) -> Result<Response<Full<Bytes>>, Refusal> {
+    fn accept(&self, events: &Events<'_>, trace: Option<&Trace>) -> Result<Vec<u8>, Refusal> {
         let plan = self.plan.load();
         let desk = Desk {
             plan: &plan,
@@ -241,10 +250,17 @@ async fn read_body(body: Incoming, limits: &Limits, watchdog: &Watchdog) -> Resu
     if body.size_hint().lower() > limits.max_body as u64 {
         return Err(too_large);
     }
-    watchdog.body();
     let mut collected = pin!(collect(body, limits.max_body));
+    let mut awaited = false;
     let read = poll_fn(|cx| match collected.as_mut().poll(cx) {
         Poll::Pending if watchdog.is_expired() => Poll::Ready(None),
+        Poll::Pending => {
+            // Most bodies come with their head: the clock is asked only for those that do not.
+            if !std::mem::replace(&mut awaited, true) {
+                watchdog.body();
+            }
+            Poll::Pending
+        }
         read => read.map(Some),
     });
     let read = read.await;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 /// Why a request was refused. Nothing of it was queued.
@@ -115,21 +115,24 @@ pub(super) fn with_type(media_type: &'static str, body: Vec<u8>) -> Response<Ful
     response
 }
 
+/// The endpoints an event goes to.
+pub(super) type Names<'a> = smallvec::SmallVec<[&'a str; 4]>;
+
 /// What became of one accepted event.
 #[derive(serde::Serialize)]
 pub(super) struct Accepted<'a> {
     pub id: &'a str,
     #[serde(rename = "type")]
     pub event_type: &'a str,
-    pub endpoints: Vec<&'a str>,
+    pub endpoints: Names<'a>,
     pub duplicate: bool,
 }
 
-/// `202`, for one event or for a batch.
-pub(super) fn accepted(events: &[Accepted<'_>], batch: bool) -> Response<Full<Bytes>> {
+/// The body of a `202`, for one event or for a batch.
+pub(super) fn body(events: &[Accepted<'_>], batch: bool) -> Vec<u8> {
     #[derive(serde::Serialize)]
-    struct Batch<'a> {
-        events: &'a [Accepted<'a>],
+    struct Batch<'a, 'b> {
+        events: &'a [Accepted<'b>],
     }
     let mut body = Vec::with_capacity(160 * events.len());
     let written = match events {
@@ -137,7 +140,15 @@ pub(super) fn accepted(events: &[Accepted<'_>], batch: bool) -> Response<Full<By
         events => serde_json::to_writer(&mut body, &Batch { events }),
     };
     debug_assert!(written.is_ok(), "writing to memory cannot fail");
-    let mut response = with_type("application/json", body);
+    body
+}
+
+/// `202`, over the request's own header map: making one anew costs more than filling it.
+pub(super) fn accepted(body: Vec<u8>, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    headers.clear();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::ACCEPTED;
+    *response.headers_mut() = headers;
     response
 }

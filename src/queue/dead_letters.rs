@@ -246,7 +246,7 @@ impl Writer {
     fn log_written(&self, batch: &[Posted]) {
         let now = SystemTime::now();
         for Posted { letter, .. } in batch {
-            let event = letter.parcel.prepared.event.view();
+            let event = letter.parcel.prepared.event.head();
             let code = letter.error_code.map(ErrorCode::as_str);
             let outcome = log::record::Outcome::DeadLettered { reason: letter.reason.as_str(), error_code: code.as_deref() };
             let line = super::letter_line(letter, &event, outcome);

@@ -26,7 +26,7 @@ pub use state::{Directory, StateError};
 
 use crate::{
     endpoint::Endpoint,
-    event::{Event, Trace},
+    event::{Head, Trace},
     log::record,
     pipeline::{Body, Prepared},
 };
@@ -74,7 +74,7 @@ impl Delivery {
 /// A line of the delivery log for `event` at `endpoint`.
 pub fn delivery_line<'a>(
     endpoint: &'a Endpoint,
-    event: &Event<'a>,
+    event: &Head<'a>,
     attempt: u32,
     bytes: Option<usize>,
     outcome: record::Outcome<'a>,
@@ -98,7 +98,7 @@ pub fn delivery_line<'a>(
 }
 
 /// A line of the delivery log for a delivery that was given up.
-pub fn letter_line<'a>(letter: &'a Letter, event: &Event<'a>, outcome: record::Outcome<'a>) -> record::Delivery<'a> {
+pub fn letter_line<'a>(letter: &'a Letter, event: &Head<'a>, outcome: record::Outcome<'a>) -> record::Delivery<'a> {
     match &letter.to {
         Addressee::Known(endpoint) => delivery_line(endpoint, event, letter.attempts, None, outcome),
         Addressee::Removed(name) => record::Delivery {

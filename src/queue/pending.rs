@@ -53,7 +53,7 @@ impl Leftover {
 
     /// The line that says what became of it.
     pub fn line<'a>(&'a self, outcome: record::Outcome<'a>) -> record::Delivery<'a> {
-        let event = self.parcel().prepared.event.view();
+        let event = self.parcel().prepared.event.head();
         match self {
             Leftover::Delivery(endpoint, delivery) => {
                 let bytes = delivery.body().bytes.len();

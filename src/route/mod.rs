@@ -11,6 +11,8 @@ mod pattern;
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use pattern::Segment;
 pub use pattern::{Pattern, PatternError};
 
@@ -36,6 +38,9 @@ pub struct Choice {
     pub endpoint: usize,
     pub route: usize,
 }
+
+/// Indices; seldom so many that they need memory of their own.
+type Few = SmallVec<[u32; 8]>;
 
 /// All routes of a plan, compiled.
 #[derive(Debug)]
@@ -72,8 +77,8 @@ impl Table {
     }
 
     /// The endpoints an event of this type goes to.
-    pub fn select(&self, event_type: &str) -> Vec<Choice> {
-        let mut choices: Vec<Choice> = Vec::new();
+    pub fn select(&self, event_type: &str) -> SmallVec<[Choice; 4]> {
+        let mut choices: SmallVec<[Choice; 4]> = SmallVec::new();
         for route in self.candidates(event_type) {
             let chosen = &self.routes[route as usize];
             if chosen.excludes(event_type) {
@@ -89,10 +94,10 @@ impl Table {
     }
 
     /// The routes with a pattern that matches, in the file's order, negation left aside.
-    fn candidates(&self, event_type: &str) -> Vec<u32> {
-        let mut here = Vec::with_capacity(4);
+    fn candidates(&self, event_type: &str) -> Few {
+        let mut here = Few::new();
         self.enter(0, &mut here);
-        let mut next = Vec::with_capacity(4);
+        let mut next = Few::new();
         for segment in event_type.split('.') {
             for &at in &here {
                 let node = &self.nodes[at as usize];
@@ -106,14 +111,14 @@ impl Table {
             std::mem::swap(&mut here, &mut next);
             next.clear();
         }
-        let mut routes: Vec<u32> = here.iter().flat_map(|at| &self.nodes[*at as usize].ends).copied().collect();
+        let mut routes: Few = here.iter().flat_map(|at| &self.nodes[*at as usize].ends).copied().collect();
         routes.sort_unstable();
         routes.dedup();
         routes
     }
 
     /// Adds a node, and what `**` reaches from it without a segment.
-    fn enter(&self, at: u32, places: &mut Vec<u32>) {
+    fn enter(&self, at: u32, places: &mut Few) {
         let mut at = Some(at);
         while let Some(node) = at.filter(|node| !places.contains(node)) {
             places.push(node);
@@ -158,7 +163,7 @@ mod tests {
     fn an_endpoint_gets_an_event_once_by_the_first_route_that_names_it() {
         let table = Table::new(vec![route(&["a.*"], &[2, 0]), route(&["**"], &[0, 1]), route(&["b"], &[3])]);
         let choice = |endpoint, route| Choice { endpoint, route };
-        assert_eq!(table.select("a.b"), [choice(2, 0), choice(0, 0), choice(1, 1)]);
+        assert_eq!(table.select("a.b")[..], [choice(2, 0), choice(0, 0), choice(1, 1)]);
         assert_eq!(endpoints(&table, "b"), [0, 1, 3]);
     }
 
