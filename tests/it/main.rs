@@ -7,6 +7,7 @@ mod bodies;
 mod cli;
 mod dead_letters;
 mod delivery;
+mod examples;
 mod failures;
 mod golden;
 mod guard;
