@@ -194,6 +194,7 @@ const SMALLEST_LIMIT: usize = 64;
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 #[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "a line is read as log shippers read it")]
 mod tests {
     use std::time::Duration;
 

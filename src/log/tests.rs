@@ -320,6 +320,7 @@ fn names(path: &Path) -> Vec<String> {
     lines(path).iter().map(|line| line["event_type"].as_str().unwrap().to_owned()).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "there is no runtime here, and the log has a thread of its own")]
 fn wait_for(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {

@@ -1,6 +1,7 @@
 //! The whole sidecar against real receivers over loopback: what INTERFACE promises to apps, receivers and operators.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::disallowed_types, reason = "a test reads what came as anybody would")]
 
 mod architecture;
 mod bodies;

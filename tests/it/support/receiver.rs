@@ -239,6 +239,7 @@ async fn serve<I: AsyncRead + AsyncWrite + Unpin>(io: I, shared: Arc<Shared>, co
 /// Ends a connection without an answer.
 type Cut = Box<dyn std::error::Error + Send + Sync>;
 
+#[expect(clippy::disallowed_methods, reason = "a test knows what it sends")]
 async fn answer(
     shared: Arc<Shared>,
     request: hyper::Request<Incoming>,
