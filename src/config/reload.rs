@@ -91,7 +91,7 @@ impl Watcher {
         std::mem::replace(&mut self.seen, now) != now
     }
 
-    /// Waits until the content of the files is another, and has been so for [`QUIET`] (but for no longer than [`PATIENCE`]).
+    /// Waits until the content of the files is another, and has been so for `QUIET` (but for no longer than `PATIENCE`).
     ///
     /// Dropping the future loses no change.
     pub async fn changed(&mut self) {
