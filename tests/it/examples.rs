@@ -1,6 +1,6 @@
-//! `config.example.toml`: as it is, and with what is switched off in it switched on.
+//! What a newcomer reads first: `config.example.toml`, as it is and with what is switched off in it switched on; README.md.
 
-use std::{env::VarError, path::Path};
+use std::{collections::BTreeSet, env::VarError, path::Path};
 
 use serde_json::json;
 use sidehook::config::{self, Config, Outside};
@@ -43,6 +43,20 @@ fn what_the_example_config_gives_as_defaults_are_the_defaults() {
     assert!(seen > 20, "only {seen} settings are switched off by `{OFF}`");
 }
 
+#[test]
+fn the_readme_explains_every_dependency_and_no_other() {
+    let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+    let of = |table: &str| manifest[table].as_table().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>();
+    let (_, section) = README.split_once("\n## How it is built\n").expect("the section");
+    let (table, tests) = section.split_once("\nFor tests: ").expect("what the tests need");
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let explained: BTreeSet<&str> = cells.flat_map(|cell| cell.split(", ").map(|name| name.trim_matches('`'))).collect();
+    assert_eq!(explained, of("dependencies"));
+    let explained: BTreeSet<&str> = tests.split('`').skip(1).step_by(2).collect();
+    let only_for_tests: BTreeSet<&str> = of("dev-dependencies").difference(&of("dependencies")).copied().collect();
+    assert_eq!(explained, only_for_tests);
+}
+
 /// Reads a config that must be valid and free of warnings, in a world where every secret is there.
 fn read(text: &str) -> Config {
     let outside = Outside {
@@ -64,6 +78,7 @@ fn switched_on(line: &str) -> &str {
 }
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
+const README: &str = include_str!("../../README.md");
 
 /// How a setting that is switched off begins.
 const OFF: &str = "#: ";
