@@ -48,13 +48,15 @@ pub struct Client {
 /// One connection.
 pub struct Link {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Counted<Stream>>, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
     /// Bytes the receiver has sent on this connection.
     seen: Arc<AtomicU64>,
     body: Option<Incoming>,
     /// Of the last answer: hyper makes the next answer's of the next request's, so one map goes round.
     headers: HeaderMap,
 }
+
+type Driver = http1::Connection<TokioIo<Counted<Stream>>, Full<Bytes>>;
 
 impl Transport for Client {
     type Connection = Link;

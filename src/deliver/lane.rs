@@ -99,7 +99,7 @@ impl<T: Transport> Lane<T> {
             endpoint,
             around,
             orders,
-            backlog: Backlog::new(),
+            backlog: Backlog::default(),
             left: Vec::new(),
             flights: Flights::default(),
             attempts: FuturesUnordered::new(),
@@ -231,17 +231,17 @@ impl<T: Transport> Lane<T> {
             }
             Outcome::Failed(failure) => {
                 let shown = Shown { status: done.status, duration, response: done.response.as_deref() };
-                self.fail(flight, failure, &shown);
+                self.fail(flight, &failure, &shown);
             }
         }
     }
 
     /// Carries out what the failure of an attempt means: for the endpoint, and for the delivery.
-    fn fail(&mut self, flight: Flight, failure: Failure, shown: &Shown<'_>) {
+    fn fail(&mut self, flight: Flight, failure: &Failure, shown: &Shown<'_>) {
         let Flight { mut delivery, endpoint, early } = flight;
         let number = delivery.attempts + 1;
         let age = delivery.parcel.accepted.elapsed().unwrap_or_default();
-        let mut verdict = retry::judge(&failure, &self.endpoint.retry, number, age, (self.around.random)());
+        let mut verdict = retry::judge(failure, &self.endpoint.retry, number, age, (self.around.random)());
         if early && failure.code.class() == Class::Transient {
             verdict = Verdict::RetryIn(Duration::ZERO);
         } else {
@@ -271,7 +271,7 @@ impl<T: Transport> Lane<T> {
                 self.give_up(delivery, reason, failure.code);
             }
         }
-        self.react(&failure);
+        self.react(failure);
     }
 
     /// What a failure means for the endpoint as a whole.

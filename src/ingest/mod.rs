@@ -88,7 +88,7 @@ impl Ingest {
             dead_letters,
             log,
             ids: Ids::default(),
-            stamp: Mutex::new(log::Stamp::new()),
+            stamp: Mutex::new(log::Stamp::default()),
             draining: AtomicBool::new(false),
         })
     }

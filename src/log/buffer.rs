@@ -39,7 +39,7 @@ impl Buffer {
     pub(super) fn new() -> Buffer {
         let state = State {
             lines: Vec::new(),
-            stamp: Stamp::new(),
+            stamp: Stamp::default(),
             counters: Counters::default(),
             unreported: 0,
             writer: Writer::Busy,

@@ -46,7 +46,7 @@ fn text(level: &str, message: &str) -> Vec<u8> {
 
 fn json(now: SystemTime, level: &'static str, message: fmt::Arguments<'_>) -> Vec<u8> {
     let mut line = Vec::new();
-    let mut stamp = Stamp::new();
+    let mut stamp = Stamp::default();
     let mut keys = Object::begin(&mut line, usize::MAX, stamp.at(now));
     keys.text("level", level);
     keys.display("message", message);

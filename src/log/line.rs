@@ -44,11 +44,13 @@ pub struct Stamp {
     text: [u8; 27],
 }
 
-impl Stamp {
-    pub fn new() -> Stamp {
+impl Default for Stamp {
+    fn default() -> Stamp {
         Stamp { second: None, text: *b"1970-01-01T00:00:00.000000Z" }
     }
+}
 
+impl Stamp {
     /// `now` as text. Years run from 1970 to 9999.
     pub fn at(&mut self, now: SystemTime) -> &str {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -154,7 +156,7 @@ fn outcome_keys(keys: &mut Object<'_>, outcome: &Outcome<'_>) {
         }
         Outcome::Retrying { failure, next_attempt } => {
             error_keys(keys, failure);
-            keys.text("next_attempt", Stamp::new().at(*next_attempt));
+            keys.text("next_attempt", Stamp::default().at(*next_attempt));
             optional(keys, "response", failure.response);
         }
     }
@@ -170,7 +172,7 @@ fn endpoint_keys(keys: &mut Object<'_>, endpoint: &Endpoint<'_>) {
     keys.text("endpoint_id", endpoint.endpoint_id);
     match endpoint.change {
         Change::Disabled { reason } | Change::Enabled { reason } => keys.text("reason", reason),
-        Change::Paused { next_attempt } => keys.text("next_attempt", Stamp::new().at(next_attempt)),
+        Change::Paused { next_attempt } => keys.text("next_attempt", Stamp::default().at(next_attempt)),
         Change::Resumed => {}
     }
 }
@@ -357,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_stamp_follows_the_clock_in_both_directions() {
-        let mut stamp = Stamp::new();
+        let mut stamp = Stamp::default();
         for (micros, text) in [
             (1_795_375_313_123_456, "2026-11-22T19:21:53.123456Z"),
             (1_795_375_313_999_999, "2026-11-22T19:21:53.999999Z"),

@@ -33,7 +33,7 @@ pub use self::{counters::Counters, line::Stamp, output::Destination, record::Rec
 
 /// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
 pub fn timestamp(now: SystemTime) -> String {
-    Stamp::new().at(now).to_owned()
+    Stamp::default().at(now).to_owned()
 }
 
 /// The delivery log. Clones are the same log; when the last is dropped what it holds is still written, but nobody waits.

@@ -17,11 +17,13 @@ pub struct Backlog<T> {
     fresh_is_next: bool,
 }
 
-impl<T> Backlog<T> {
-    pub fn new() -> Backlog<T> {
+impl<T> Default for Backlog<T> {
+    fn default() -> Backlog<T> {
         Backlog { fresh: VecDeque::new(), parked: BTreeMap::new(), parked_ever: 0, fresh_is_next: true }
     }
+}
 
+impl<T> Backlog<T> {
     pub fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.parked.is_empty()
     }
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn fresh_and_due_ones_take_turns() {
         let now = Instant::now();
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::default();
         (1..=3).for_each(|n| backlog.push(n));
         (11..=13).for_each(|n| backlog.park(n, now));
         let order: Vec<_> = std::iter::from_fn(|| backlog.next(now)).collect();
@@ -106,7 +108,7 @@ mod tests {
     fn a_parked_one_waits_for_its_time_and_holds_nobody_up() {
         let now = Instant::now();
         let later = now + Duration::from_secs(5);
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::default();
         backlog.park("retry", later);
         backlog.push("fresh");
         assert_eq!((backlog.next(now), backlog.next(now)), (Some("fresh"), None));
@@ -118,7 +120,7 @@ mod tests {
         #[test]
         fn everything_comes_out_once_and_fresh_ones_in_their_order(steps in proptest::collection::vec((0u8..4, 0u64..50), 1..300)) {
             let start = Instant::now();
-            let (mut backlog, mut now, mut out) = (Backlog::new(), start, Vec::new());
+            let (mut backlog, mut now, mut out) = (Backlog::default(), start, Vec::new());
             for (n, (step, millis)) in steps.iter().enumerate() {
                 match step {
                     0 => backlog.push((n, true)),
