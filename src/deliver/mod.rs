@@ -73,3 +73,6 @@ pub struct Rest<C> {
 
 /// How much of an answer's body a failure's log line shows.
 pub const RESPONSE: usize = 256;
+
+#[cfg(test)]
+mod tests;

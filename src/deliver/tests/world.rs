@@ -1,0 +1,439 @@
+//! A lane with its log, its dead letters and a receiver that does as it is told; time stands still but for timers.
+//!
+//! **Invariant:** nothing here waits in real time but for the two writers' threads to end.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant as Clock, sleep, timeout},
+};
+
+use super::super::{Broken, Head, Lane, Rest, Surroundings, Transport};
+use crate::{
+    encode::{Format, Shape},
+    endpoint::{Bounds, Endpoint, HeaderText, Success, Target, WhenFull},
+    envelope::Envelope,
+    event::{Event, Time},
+    log::{Destination, Log},
+    pipeline,
+    queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, pending::Leftover},
+    retry::{ErrorCode, Failure, On, Policy, Waits},
+    sign::Template,
+};
+
+/// What a request gets.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    /// This status after so long.
+    After(Duration, u16),
+    /// A status with this `Retry-After`.
+    Asking(u16, &'static str),
+    /// The connection ends; silent: before a byte of an answer.
+    Broken {
+        silent: bool,
+    },
+    /// 200, and a body without an end.
+    Endless,
+    Hang,
+    Panic,
+    /// A status and the beginning of its body.
+    Saying(u16, String),
+    Status(u16),
+}
+
+/// What a dial gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Dialled {
+    After(Duration),
+    Hang,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// Since the receiver was there.
+    pub at: Duration,
+    pub id: String,
+    /// The connection's number, from 0, and the URL it was dialled for.
+    pub connection: usize,
+    pub dialled: Box<str>,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Seen {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// The attempt's number, as the request says it.
+    pub(super) fn attempt(&self) -> u32 {
+        self.header("x-attempt").parse().unwrap()
+    }
+}
+
+type Script<I, O> = Box<dyn Fn(I) -> O + Send + Sync>;
+
+/// The other side of every connection.
+pub(super) struct Receiver {
+    began: Clock,
+    reply: Script<Seen, Reply>,
+    dialled: Script<usize, Dialled>,
+    seen: Mutex<Vec<Seen>>,
+    arrived: Notify,
+    dials: AtomicUsize,
+    in_hand: AtomicUsize,
+    most_in_hand: AtomicUsize,
+    closed: Mutex<Vec<(usize, Duration)>>,
+}
+
+impl Receiver {
+    /// The requests that are there now.
+    pub(super) fn so_far(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The most requests it had in hand at the same time.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.most_in_hand.load(Relaxed)
+    }
+
+    /// Connections that sidehook has closed, and when.
+    pub(super) fn closed(&self) -> Vec<(usize, Duration)> {
+        self.closed.lock().unwrap().clone()
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+pub(super) struct Link {
+    number: usize,
+    dialled: Box<str>,
+    beginning: Vec<u8>,
+    endless: bool,
+    receiver: Arc<Receiver>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.receiver.closed.lock().unwrap().push((self.number, self.receiver.now()));
+    }
+}
+
+/// How the lane reaches the receiver.
+pub(super) struct Wire(Arc<Receiver>);
+
+impl Transport for Wire {
+    type Connection = Link;
+
+    async fn dial(&self, target: &Target) -> Result<Link, Failure> {
+        let number = self.0.dials.fetch_add(1, Relaxed);
+        match (self.0.dialled)(number) {
+            Dialled::After(time) => sleep(time).await,
+            Dialled::Hang => std::future::pending().await,
+        }
+        let dialled = target.shown.clone();
+        Ok(Link { number, dialled, beginning: Vec::new(), endless: false, receiver: Arc::clone(&self.0) })
+    }
+
+    async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
+        let _in_hand = InHand::new(&self.0);
+        let seen = Seen {
+            at: self.0.now(),
+            id: request.headers()[pipeline::WEBHOOK_ID].to_str().unwrap().to_owned(),
+            connection: link.number,
+            dialled: link.dialled.clone(),
+            path: request.uri().to_string(),
+            headers: request.headers().clone(),
+            body: request.into_body(),
+        };
+        let reply = (self.0.reply)(seen.clone());
+        self.0.seen.lock().unwrap().push(seen);
+        self.0.arrived.notify_waiters();
+        let head = |status| Ok(Head { status, retry_after: None });
+        match reply {
+            Reply::After(time, status) => {
+                sleep(time).await;
+                head(status)
+            }
+            Reply::Asking(status, wait) => Ok(Head { status, retry_after: Some(HeaderValue::from_static(wait)) }),
+            Reply::Broken { silent } => {
+                let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
+                Err(Broken { failure, silent })
+            }
+            Reply::Endless => {
+                link.endless = true;
+                head(200)
+            }
+            Reply::Hang => std::future::pending().await,
+            Reply::Panic => panic!("as the test wants it"),
+            Reply::Saying(status, text) => {
+                link.beginning = text.into_bytes();
+                head(status)
+            }
+            Reply::Status(status) => head(status),
+        }
+    }
+
+    async fn rest(&self, mut link: Link) -> Rest<Link> {
+        if link.endless {
+            std::future::pending::<()>().await;
+        }
+        let mut beginning = std::mem::take(&mut link.beginning);
+        beginning.truncate(super::super::RESPONSE);
+        Rest { beginning, connection: Some(link) }
+    }
+}
+
+/// Counts a request for as long as it is in hand, also when its future is dropped or panics.
+struct InHand(Arc<Receiver>);
+
+impl InHand {
+    fn new(receiver: &Arc<Receiver>) -> InHand {
+        let now = receiver.in_hand.fetch_add(1, Relaxed) + 1;
+        receiver.most_in_hand.fetch_max(now, Relaxed);
+        InHand(Arc::clone(receiver))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.in_hand.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A lane, and all it needs.
+pub(super) struct World {
+    folder: TempDir,
+    pub receiver: Arc<Receiver>,
+    pub account: Arc<Account>,
+    ledger: Arc<Ledger>,
+    log: Log,
+    dead_letters: Arc<DeadLetters>,
+    endpoint: Mutex<Arc<Endpoint>>,
+    handle: Handle,
+    lane: JoinHandle<Vec<Leftover>>,
+}
+
+/// What is there when a lane has ended.
+pub(super) struct Ended {
+    pub receiver: Arc<Receiver>,
+    /// Id and counted attempts of each delivery that was handed back.
+    pub left: Vec<(String, u32)>,
+    /// When.
+    pub at: Duration,
+    pub log: Vec<Value>,
+    /// The dead letters.
+    pub letters: Vec<Value>,
+    /// Events and bytes in the queue, and bytes in the ledger, once what was handed back is dropped.
+    pub held: (usize, usize, usize),
+}
+
+impl World {
+    /// The lane of `endpoint`; every dial is answered at once.
+    pub(super) fn start(endpoint: Endpoint, reply: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> World {
+        World::start_with(endpoint, reply, |_| Dialled::After(Duration::ZERO))
+    }
+
+    pub(super) fn start_with(
+        endpoint: Endpoint,
+        reply: impl Fn(Seen) -> Reply + Send + Sync + 'static,
+        dialled: impl Fn(usize) -> Dialled + Send + Sync + 'static,
+    ) -> World {
+        let receiver = Arc::new(Receiver {
+            began: Clock::now(),
+            reply: Box::new(reply),
+            dialled: Box::new(dialled),
+            seen: Mutex::default(),
+            arrived: Notify::new(),
+            dials: AtomicUsize::new(0),
+            in_hand: AtomicUsize::new(0),
+            most_in_hand: AtomicUsize::new(0),
+            closed: Mutex::default(),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(Destination::File(folder.path().join("log"))).unwrap();
+        let dead_letters = Arc::new(DeadLetters::start(folder.path().join("letters"), 1 << 30, log.clone()).unwrap());
+        let ledger = Ledger::new(1 << 30);
+        ledger.resize(1 << 30, 1);
+        let account = Account::open(&ledger, endpoint.queue);
+        let transport = Arc::new(Wire(Arc::clone(&receiver)));
+        let around = Surroundings { transport, log: log.clone(), dead_letters: Arc::clone(&dead_letters), random: || 0.5 };
+        let endpoint = Arc::new(endpoint);
+        let (handle, lane) = Lane::open(Arc::clone(&endpoint), Arc::clone(&account), around);
+        World { folder, receiver, account, ledger, log, dead_letters, endpoint: Mutex::new(endpoint), handle, lane }
+    }
+
+    /// Gives the lane an event that was accepted just now.
+    pub(super) fn post(&self, id: &str) {
+        self.post_accepted(id, SystemTime::now());
+    }
+
+    pub(super) fn post_accepted(&self, id: &str, accepted: SystemTime) {
+        let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
+        let event = Event { id, event_type: "a.b", time, context: None, data: "{\"n\": 1.0}", trace: None };
+        let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
+        let (prepared, bodies) = pipeline::prepare(&event, std::iter::once(&*endpoint)).unwrap();
+        let mut share = self.ledger.share(prepared.footprint());
+        let slot = self.account.reserve(prepared.footprint(), &mut share).unwrap();
+        self.handle.push(Delivery::new(Parcel::new(prepared, accepted, share), bodies[0], 0, slot));
+    }
+
+    pub(super) fn settle(&self, endpoint: Endpoint) {
+        let endpoint = Arc::new(endpoint);
+        *self.endpoint.lock().unwrap() = Arc::clone(&endpoint);
+        self.handle.settle(endpoint);
+    }
+
+    /// All requests, once there are at least `n`.
+    pub(super) async fn received(&self, n: usize) -> Vec<Seen> {
+        let enough = async {
+            loop {
+                let arrived = self.receiver.arrived.notified();
+                let seen = self.receiver.so_far();
+                if seen.len() >= n {
+                    return seen;
+                }
+                arrived.await;
+            }
+        };
+        let came = timeout(LONG, enough).await;
+        came.unwrap_or_else(|_| panic!("{n} requests wanted, there are {:#?}", self.receiver.so_far()))
+    }
+
+    /// Lets the lane do all it can do without the time going on.
+    pub(super) async fn settled(&self) {
+        // The shortest timer rings only when nothing else can happen.
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    pub(super) fn retire(&self) {
+        self.handle.retire();
+    }
+
+    /// Orders a drain that may take `grace`.
+    pub(super) fn drain(&self, grace: Duration) {
+        self.handle.drain(Clock::now().into_std() + grace);
+    }
+
+    /// Waits for the end of a lane that was retired or drained, and closes its dead letters and log.
+    pub(super) async fn ended(self) -> Ended {
+        let World { folder, receiver, account, ledger, log, dead_letters, lane, handle, .. } = self;
+        let left = timeout(LONG, lane).await.expect("the lane ends").expect("the lane does not panic");
+        drop(handle);
+        let at = receiver.now();
+        let unwritten = dead_letters.close();
+        assert!(unwritten.is_empty(), "all dead letters can be written");
+        assert_eq!(log.close(Instant::now() + Duration::from_secs(30)), 0);
+        let ids = left.iter().map(|leftover| match leftover {
+            Leftover::Delivery(_, delivery) => (delivery.parcel.prepared.event.view().id.to_owned(), delivery.attempts),
+            Leftover::Letter(_) => panic!("a lane has no letters of its own"),
+        });
+        let ids = ids.collect();
+        drop(left);
+        let (events, bytes) = account.held();
+        let held = (events, bytes, ledger.used());
+        let (log, letters) = (lines(&folder, "log"), lines(&folder, "letters"));
+        Ended { receiver, left: ids, at, log, letters, held }
+    }
+
+    /// Retires the lane and waits for its end.
+    pub(super) async fn finished(self) -> Ended {
+        self.retire();
+        self.ended().await
+    }
+
+    /// The same for a lane that nobody has a way into any more.
+    pub(super) async fn abandoned(mut self) -> Ended {
+        self.handle = Handle::open(Arc::clone(&self.account)).0;
+        self.ended().await
+    }
+}
+
+impl Ended {
+    /// The log's lines that tell of `outcome`.
+    pub(super) fn telling(&self, outcome: &str) -> Vec<&Value> {
+        self.log.iter().filter(|line| line["outcome"] == outcome).collect()
+    }
+
+    /// The ids in these lines.
+    pub(super) fn ids(&self, outcome: &str) -> Vec<&str> {
+        self.telling(outcome).iter().map(|line| line["event_id"].as_str().unwrap()).collect()
+    }
+
+    /// Id, reason and attempts of each dead letter.
+    pub(super) fn given_up(&self) -> Vec<(&str, &str, u64)> {
+        self.letters
+            .iter()
+            .map(|letter| {
+                let (id, reason) = (&letter["event"]["id"], &letter["reason"]);
+                (id.as_str().unwrap(), reason.as_str().unwrap(), letter["attempts"].as_u64().unwrap())
+            })
+            .collect()
+    }
+}
+
+/// An endpoint that is tried four times, a minute apart, and whose requests say which attempt they are.
+pub(super) fn endpoint() -> Endpoint {
+    let format = Format::Json;
+    let content_type = HeaderValue::from_static(format.content_type());
+    Endpoint {
+        name: "hook".into(),
+        id: "app_hook".into(),
+        description: None,
+        target: Target::parse("http://a.example/hook", false).unwrap(),
+        method: Method::POST,
+        active: true,
+        shape: Arc::new(Shape { envelope: Envelope::Event, format, content_type }),
+        headers: vec![(HeaderName::from_static("x-attempt"), HeaderText::Template(Template::parse("{attempt}").unwrap()))],
+        auth: None,
+        signatures: Vec::new(),
+        timeout: seconds(10),
+        success: Success::new(vec![(200, 299)]),
+        retry: Policy {
+            waits: Waits::Fixed { attempts: 4, delay: seconds(60) },
+            max_delay: seconds(600),
+            jitter: 0.0,
+            max_age: None,
+            on: On::Transient,
+        },
+        queue: Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter },
+        concurrency: 8,
+        idle_timeout: seconds(4),
+        trace: false,
+        secrets: Vec::new(),
+    }
+}
+
+pub(super) fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Rounded down, for timers ring at the next whole millisecond.
+pub(super) fn whole_seconds(seen: &[Seen]) -> Vec<u64> {
+    seen.iter().map(|seen| seen.at.as_secs()).collect()
+}
+
+fn lines(folder: &TempDir, name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Longer than anything a lane may wait for: the clock is paused, so it costs nothing.
+const LONG: Duration = Duration::from_secs(7 * 86_400);
