@@ -156,24 +156,32 @@ impl Post {
     fn work(&self, writer: &mut Writer) {
         loop {
             let batch = self.next_batch();
-            let Some(batch) = batch else { return };
+            let Some(mut batch) = batch else { return };
             let (path, max_bytes) = self.lock().file.clone();
             let written = writer.write(&path, max_bytes, &batch);
             self.lock().writable = written.is_ok();
             match written {
-                Ok(()) => writer.log_written(&batch),
+                Ok(count) => {
+                    let rest = batch.split_off(count);
+                    writer.log_written(&batch);
+                    self.put_back(rest);
+                }
                 Err(error) => {
-                    let mut inbox = self.lock();
-                    batch.into_iter().rev().for_each(|posted| inbox.letters.push_front(posted));
-                    if inbox.closing {
+                    if self.put_back(batch) {
                         return;
                     }
-                    drop(inbox);
                     log::diagnostics::error(format_args!("dead letters wait in memory: {}: {error}", path.display()));
                     self.pause();
                 }
             }
         }
+    }
+
+    /// Puts what could not be written before what came since; says whether the store is closing.
+    fn put_back(&self, batch: Vec<Posted>) -> bool {
+        let mut inbox = self.lock();
+        batch.into_iter().rev().for_each(|posted| inbox.letters.push_front(posted));
+        inbox.closing
     }
 
     /// Waits for letters; `None` when there are none and there will be none.
@@ -210,27 +218,34 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes all of `batch`, or nothing.
-    fn write(&mut self, path: &Path, max_bytes: u64, batch: &[Posted]) -> io::Result<()> {
+    /// Writes the first letters of `batch`, as many as there is room for, and says how many; an error if that is none.
+    fn write(&mut self, path: &Path, max_bytes: u64, batch: &[Posted]) -> io::Result<usize> {
         let now = SystemTime::now();
         self.lines.clear();
         self.lines.shrink_to(KEPT_BUFFER);
-        for posted in batch {
-            write_line(&mut self.lines, &posted.letter, now)?;
-        }
         self.let_go_of_a_renamed_file(path);
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(open_for_lines(path)?),
         };
         let before = file.metadata()?.len();
-        if before + self.lines.len() as u64 > max_bytes {
+        let room = max_bytes.saturating_sub(before);
+        let (mut end, mut count) = (0, 0);
+        for posted in batch {
+            write_line(&mut self.lines, &posted.letter, now)?;
+            if self.lines.len() as u64 > room {
+                break;
+            }
+            (end, count) = (self.lines.len(), count + 1);
+        }
+        if count == 0 {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "state.max_bytes is reached"));
         }
-        file.write_all(&self.lines).inspect_err(|_| {
+        file.write_all(&self.lines[..end]).inspect_err(|_| {
             // Half a line must not stand before the next one.
             let _ = file.set_len(before);
-        })
+        })?;
+        Ok(count)
     }
 
     /// `replay` takes the file away by its name; what comes after belongs into a new one.
