@@ -206,6 +206,38 @@ pub enum WhenFull {
 }
 
 #[cfg(test)]
+impl Endpoint {
+    /// For tests: `hook` at `http://a.example/hook`, which gets JSON, and is tried four times, a minute apart.
+    pub(crate) fn example() -> Endpoint {
+        let format = crate::encode::Format::Json;
+        let content_type = HeaderValue::from_static(format.content_type());
+        let shape = Shape { envelope: crate::envelope::Envelope::Event, format, content_type };
+        let minute = Duration::from_secs(60);
+        let waits = retry::Waits::Fixed { attempts: 4, delay: minute };
+        Endpoint {
+            name: "hook".into(),
+            id: "app_hook".into(),
+            description: None,
+            target: Target::parse("http://a.example/hook", false).unwrap(),
+            method: Method::POST,
+            active: true,
+            shape: Arc::new(shape),
+            headers: Vec::new(),
+            auth: None,
+            signatures: Vec::new(),
+            timeout: Duration::from_secs(10),
+            success: Success::new(vec![(200, 299)]),
+            retry: retry::Policy { waits, max_delay: 10 * minute, jitter: 0.0, max_age: None, on: retry::On::Transient },
+            queue: Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter },
+            concurrency: 8,
+            idle_timeout: Duration::from_secs(4),
+            trace: false,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -114,3 +114,6 @@ pub fn letter_line<'a>(letter: &'a Letter, event: &Head<'a>, outcome: record::Ou
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -23,14 +23,12 @@ use tokio::{
 
 use super::super::{Broken, Head, Lane, Rest, Surroundings, Transport};
 use crate::{
-    encode::{Format, Shape},
-    endpoint::{Bounds, Endpoint, HeaderText, Success, Target, WhenFull},
-    envelope::Envelope,
+    endpoint::{Endpoint, HeaderText, Target},
     event::{Event, Time},
     log::{Destination, Log},
     pipeline,
     queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, pending::Leftover},
-    retry::{ErrorCode, Failure, On, Policy, Waits},
+    retry::{ErrorCode, Failure},
     sign::Template,
 };
 
@@ -389,36 +387,10 @@ impl Ended {
     }
 }
 
-/// An endpoint that is tried four times, a minute apart, and whose requests say which attempt they are.
+/// The example, with requests that say which attempt they are.
 pub(super) fn endpoint() -> Endpoint {
-    let format = Format::Json;
-    let content_type = HeaderValue::from_static(format.content_type());
-    Endpoint {
-        name: "hook".into(),
-        id: "app_hook".into(),
-        description: None,
-        target: Target::parse("http://a.example/hook", false).unwrap(),
-        method: Method::POST,
-        active: true,
-        shape: Arc::new(Shape { envelope: Envelope::Event, format, content_type }),
-        headers: vec![(HeaderName::from_static("x-attempt"), HeaderText::Template(Template::parse("{attempt}").unwrap()))],
-        auth: None,
-        signatures: Vec::new(),
-        timeout: seconds(10),
-        success: Success::new(vec![(200, 299)]),
-        retry: Policy {
-            waits: Waits::Fixed { attempts: 4, delay: seconds(60) },
-            max_delay: seconds(600),
-            jitter: 0.0,
-            max_age: None,
-            on: On::Transient,
-        },
-        queue: Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter },
-        concurrency: 8,
-        idle_timeout: seconds(4),
-        trace: false,
-        secrets: Vec::new(),
-    }
+    let attempt = HeaderText::Template(Template::parse("{attempt}").unwrap());
+    Endpoint { headers: vec![(HeaderName::from_static("x-attempt"), attempt)], ..Endpoint::example() }
 }
 
 pub(super) fn seconds(n: u64) -> Duration {
