@@ -34,8 +34,8 @@ struct Held {
     events: usize,
     bytes: usize,
     freed: u64,
-    /// When the endpoint was last seen to be full, and how much it had freed by then.
-    mark: Option<(Instant, u64)>,
+    /// Two times at which the endpoint was seen to be full, the earlier to measure from, and how much it had freed by then.
+    marks: Option<[(Instant, u64); 2]>,
 }
 
 /// What could not be given, with nothing taken.
@@ -89,7 +89,7 @@ impl Account {
     pub fn open(ledger: &Arc<Ledger>, bounds: Bounds) -> Arc<Account> {
         let account = Account {
             ledger: Arc::clone(ledger),
-            held: Mutex::new(Held { bounds, reserve: 0, events: 0, bytes: 0, freed: 0, mark: None }),
+            held: Mutex::new(Held { bounds, reserve: 0, events: 0, bytes: 0, freed: 0, marks: None }),
         };
         account.resize(bounds);
         Arc::new(account)
@@ -119,12 +119,17 @@ impl Account {
     /// When a place for `events` more may be free, judged by how fast places were freed since the queue was last full.
     pub fn wait_for(&self, events: usize, now: Instant) -> Duration {
         let mut held = self.lock();
-        let freed_now = held.freed;
-        let (since, freed_then) = *held.mark.get_or_insert((now, freed_now));
-        let (passed, freed) = (now.duration_since(since), freed_now - freed_then);
-        if passed > MARK {
-            held.mark = Some((now, freed_now));
+        let here = (now, held.freed);
+        let [mut since, mut latest] = held.marks.unwrap_or([here; 2]);
+        let unasked = now.duration_since(latest.0);
+        if unasked > 2 * MARK && latest.1 < here.1 {
+            // It was not full all the while, and to divide by that time would make it seem slow.
+            (since, latest) = (here, here);
+        } else if unasked > MARK {
+            (since, latest) = (latest, here);
         }
+        held.marks = Some([since, latest]);
+        let (passed, freed) = (now.duration_since(since.0), here.1 - since.1);
         let one = match freed {
             0 if passed < SHORTEST_WAIT => SHORTEST_WAIT,
             0 => LONGEST_WAIT,
@@ -208,7 +213,7 @@ impl Drop for Share {
     }
 }
 
-/// How long a measurement of the drain rate is good for.
+/// The drain rate is that of the last one or two of these.
 const MARK: Duration = Duration::from_secs(10);
 
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -274,6 +279,88 @@ mod tests {
         }
         assert!((70_000..=75_000).contains(&ledger.used()), "{}", ledger.used());
         assert!(slot(&ledger, &modest, 24_000).is_ok());
+    }
+
+    /// An account with `n` places taken, and the places.
+    fn with_places(n: usize) -> (Arc<Account>, Vec<(Slot, Share)>) {
+        let ledger = Ledger::new(1 << 30);
+        ledger.resize(1 << 30, 1);
+        let account = Account::open(&ledger, bounds(n, 1 << 20));
+        let held = (0..n).map(|_| slot(&ledger, &account, 10).unwrap()).collect();
+        (account, held)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_wait_is_as_long_as_so_many_places_took_to_get_free() {
+        let start = Instant::now();
+        let (account, mut held) = with_places(100);
+        assert_eq!(account.wait_for(1, start), SECOND);
+        held.truncate(96);
+        // Four in two seconds: half a second each.
+        let now = start + 2 * SECOND;
+        assert_eq!([1, 2, 10, 100, 1000].map(|n| account.wait_for(n, now).as_secs()), [1, 1, 5, 50, 60]);
+    }
+
+    #[test]
+    fn a_queue_that_frees_nothing_is_given_the_longest_wait() {
+        let start = Instant::now();
+        let (account, _held) = with_places(3);
+        account.wait_for(1, start);
+        for passed in [1, 5, 9, 60, 600] {
+            assert_eq!(account.wait_for(1, start + passed * SECOND), 60 * SECOND, "after {passed} s");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_stuck_is_given_the_longest_wait_whenever_it_is_asked() {
+        let start = Instant::now();
+        let (account, _held) = with_places(3);
+        account.wait_for(1, start);
+        for passed in [1000, 11_000, 11_100, 11_900, 22_000, 22_001] {
+            let now = start + Duration::from_millis(passed);
+            assert_eq!(account.wait_for(1, now), 60 * SECOND, "after {passed} ms");
+        }
+    }
+
+    #[test]
+    fn what_was_measured_before_a_quiet_hour_is_not_believed() {
+        let start = Instant::now();
+        let (account, mut held) = with_places(100);
+        account.wait_for(1, start);
+        held.clear();
+        // All of it was free within a second; then there was nothing to free.
+        assert_eq!(account.wait_for(1, start + 3600 * SECOND), SECOND);
+    }
+
+    #[test]
+    fn a_queue_that_becomes_slower_is_soon_known_to_be() {
+        let start = Instant::now();
+        let (account, mut held) = with_places(1000);
+        for second in 0..60 {
+            held.truncate(held.len() - if second < 30 { 20 } else { 1 });
+            let wait = account.wait_for(10, start + second * SECOND).as_secs();
+            match second {
+                3..30 => assert_eq!(wait, 1, "after {second} s"),
+                50.. => assert!((8..=12).contains(&wait), "{wait} after {second} s"),
+                _ => {}
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_wait_is_always_1_to_60_seconds(steps in proptest::collection::vec((0usize..5, 0u64..100_000, 1usize..2000), 1..50)) {
+            let (account, mut held) = with_places(100);
+            let mut now = Instant::now();
+            for (freed, millis, events) in steps {
+                held.truncate(held.len().saturating_sub(freed));
+                now += Duration::from_millis(millis);
+                let wait = account.wait_for(events, now);
+                prop_assert!((SECOND..=60 * SECOND).contains(&wait), "{:?}", wait);
+            }
+        }
     }
 
     proptest! {
