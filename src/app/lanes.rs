@@ -23,6 +23,8 @@ pub(super) struct Lanes {
     around: Surroundings<Client>,
     open: HashMap<Arc<str>, OpenLane>,
     retired: Vec<OpenLane>,
+    /// What lanes that have ended handed back.
+    left: Vec<Leftover>,
 }
 
 struct OpenLane {
@@ -32,7 +34,7 @@ struct OpenLane {
 
 impl Lanes {
     pub(super) fn new(ledger: Arc<Ledger>, around: Surroundings<Client>) -> Lanes {
-        Lanes { ledger, around, open: HashMap::new(), retired: Vec::new() }
+        Lanes { ledger, around, open: HashMap::new(), retired: Vec::new(), left: Vec::new() }
     }
 
     /// The plan that `config` asks for. Lanes that it needs and that are missing are opened; nothing else changes.
@@ -106,16 +108,17 @@ impl Lanes {
         self.all().for_each(|lane| lane.outlet.handle.drain(deadline));
     }
 
-    /// What the lanes could not deliver, once they have ended. Dropping the future loses nothing.
+    /// What the lanes could not deliver, once they have ended. Dropping the future loses nothing: the next goes on from there.
     pub(super) async fn join(&mut self) -> Vec<Leftover> {
-        let mut left = Vec::new();
-        for lane in self.retired.iter_mut().chain(self.open.values_mut()) {
+        self.retired.extend(self.open.drain().map(|(_, lane)| lane));
+        while let Some(lane) = self.retired.last_mut() {
             match (&mut lane.ended).await {
-                Ok(leftovers) => left.extend(leftovers),
+                Ok(leftovers) => self.left.extend(leftovers),
                 Err(error) => diagnostics::error(format_args!("{}: its lane has failed: {error}", lane.outlet.endpoint.name)),
             }
+            self.retired.pop();
         }
-        left
+        std::mem::take(&mut self.left)
     }
 
     fn all(&self) -> impl Iterator<Item = &OpenLane> {

@@ -198,6 +198,59 @@ async fn a_second_signal_skips_the_grace_and_not_the_writing() {
 }
 
 #[tokio::test]
+async fn a_second_signal_keeps_what_lanes_that_ended_before_had_handed_back() {
+    let (paused, idle, hole) = (
+        Receiver::replying([503]).await.with_header("retry-after", "600"),
+        Receiver::replying([200]).await,
+        Receiver::hanging().await,
+    );
+    let endpoints = [("paused", &paused.url(), ""), ("idle", &idle.url(), ""), ("hole", &hole.url(), "timeout = \"1h\"")];
+    let sidecar =
+        Sidecar::start(&with_grace("1h", &everything_to(&endpoints.map(|(name, url, keys)| (name, url.as_str(), keys))))).await;
+    sidecar.event(EVENT).await.accepted();
+    sidecar.logged("paused", 1).await;
+    hole.received(1).await;
+    sidecar.trigger().drain();
+    sidecar.logged("draining", 1).await;
+    // A request is answered after the lanes have heard of the drain: those with nothing to try have ended by now.
+    sidecar.event(EVENT).await.refused(503, "draining");
+    sidecar.trigger().now();
+    let (stopped, folder) = sidecar.stopped().await;
+    assert!(matches!(stopped, Stopped::Clean), "{stopped:?}");
+    let pending = json_lines(&folder.path().join("state/pending.jsonl"));
+    let mut left: Vec<_> = pending.iter().map(|line| (line["endpoint"].as_str().unwrap(), line["attempts"].as_u64())).collect();
+    left.sort_unstable();
+    assert_eq!(left, [("hole", Some(0)), ("paused", Some(1))]);
+}
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_written_are_pending_and_dead_letters_again_at_the_next_start() {
+    let receiver = Receiver::replying([404]).await;
+    let config = everything_to(&[("hook", &receiver.url(), "")]);
+    let sidecar = Sidecar::start(&config).await;
+    // A folder in its place cannot be appended to, not even by root.
+    let file = sidecar.dir().join("state/dead_letters.jsonl");
+    std::fs::create_dir(&file).unwrap();
+    sidecar.event(EVENT).await.accepted();
+    sidecar.logged("failed", 1).await;
+    let (stopped, folder) = sidecar.stop().await;
+    assert!(matches!(stopped, Stopped::Clean), "{stopped:?}");
+    let log = json_lines(&folder.path().join("deliveries.jsonl"));
+    assert_eq!((telling(&log, "pending").len(), telling(&log, "dead_lettered").len()), (1, 0));
+    let pending = json_lines(&folder.path().join("state/pending.jsonl"));
+    assert_eq!((pending.len(), &pending[0]["reason"], &pending[0]["attempts"]), (1, &json!("permanent"), &json!(1)));
+    std::fs::remove_dir(folder.path().join("state/dead_letters.jsonl")).unwrap();
+
+    let sidecar = Sidecar::start_in(folder, &config).await;
+    sidecar.logged("dead_lettered", 1).await;
+    let letter = &sidecar.dead_letters()[0];
+    let told = (&letter["endpoint"], &letter["reason"], &letter["error_code"], &letter["attempts"]);
+    assert_eq!(told, (&json!("hook"), &json!("permanent"), &json!("status_404"), &json!(1)));
+    assert_eq!(letter["event"], serde_json::from_str::<Value>(EVENT).unwrap());
+    assert_eq!((receiver.so_far().len(), sidecar.pending().len()), (1, 0));
+}
+
+#[tokio::test]
 async fn with_events_lost_the_exit_code_is_75() {
     let receiver = Receiver::hanging().await;
     let (process, folder) = running_with_one_in_flight(&receiver, "100ms").await;
