@@ -31,6 +31,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Pa
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use percent_encoding::percent_decode_str;
+use tokio::sync::Notify;
 
 use self::{accept::Desk, parse::Events, watchdog::Watchdog};
 pub use self::{guard::Guard, reply::Refusal, server::serve};
@@ -72,6 +73,7 @@ pub struct Limits {
 /// The door. One per sidecar, shared by its connections.
 pub struct Ingest {
     plan: ArcSwap<Plan>,
+    swapped: Notify,
     ledger: Arc<Ledger>,
     dead_letters: Arc<DeadLetters>,
     log: Log,
@@ -84,6 +86,7 @@ impl Ingest {
     pub fn new(plan: Plan, ledger: Arc<Ledger>, dead_letters: Arc<DeadLetters>, log: Log) -> Arc<Ingest> {
         Arc::new(Ingest {
             plan: ArcSwap::from_pointee(plan),
+            swapped: Notify::new(),
             ledger,
             dead_letters,
             log,
@@ -100,6 +103,7 @@ impl Ingest {
     /// Puts a plan in force, from the next request on.
     pub fn swap(&self, plan: Plan) {
         self.plan.store(Arc::new(plan));
+        self.swapped.notify_waiters();
     }
 
     /// Refuses events from now on.

@@ -28,11 +28,14 @@ pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, mut stop: watch::
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let (tell, told) = watch::channel(false);
     loop {
+        let swapped = ingest.swapped.notified();
         let room = connections.len() < ingest.plan().limits.max_connections;
         tokio::select! {
             biased;
             _ = &mut stopped => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            // A new plan may have more room.
+            () = swapped, if !room => {}
             accepted = listener.accept(), if room => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, Arc::clone(&ingest), told.clone()));
