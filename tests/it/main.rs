@@ -15,6 +15,7 @@ mod guard;
 mod ingest;
 mod limits;
 mod log;
+mod moves;
 mod queue;
 mod refusals;
 mod reload;
