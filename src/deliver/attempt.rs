@@ -2,12 +2,13 @@
 
 use std::{
     borrow::Cow,
+    cmp::Reverse,
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::time::{Instant as Clock, timeout, timeout_at};
 
-use super::{Head, Transport, client::REST_TIMEOUT};
+use super::{Head, RESPONSE, Transport, client::REST_TIMEOUT};
 use crate::{
     endpoint::Endpoint,
     pipeline,
@@ -118,11 +119,31 @@ impl Attempt<'_> {
     /// An answer's text for the log: a receiver may echo what it was sent, and secrets are not for the log.
     fn masked(&self, beginning: &[u8]) -> Box<str> {
         let mut text = String::from_utf8_lossy(beginning).into_owned();
-        for secret in &self.endpoint.secrets {
-            if text.contains(secret.expose()) {
-                text = text.replace(secret.expose(), "***");
+        let mut secrets: Vec<&str> = self.endpoint.secrets.iter().map(|secret| secret.expose()).collect();
+        // One may be a part of another.
+        secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
+        for secret in &secrets {
+            if text.contains(secret) {
+                text = text.replace(secret, MASK);
             }
+        }
+        if beginning.len() == RESPONSE {
+            mask_what_was_cut(&mut text, &secrets);
         }
         text.into_boxed_str()
     }
 }
+
+/// Masks the end of `text` where it is the beginning of a secret: the answer may go on with the rest of it.
+fn mask_what_was_cut(text: &mut String, secrets: &[&str]) {
+    // What was cut inside a character ends in its replacement.
+    let end = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+    let begun = |secret: &&str| secret.char_indices().map(|(at, _)| at).filter(|at| end.ends_with(&secret[..*at])).max();
+    let longest = secrets.iter().filter_map(begun).max().unwrap_or_default();
+    if longest > 0 {
+        text.truncate(end.len() - longest);
+        text.push_str(MASK);
+    }
+}
+
+const MASK: &str = "***";

@@ -164,13 +164,13 @@ impl Transport for Wire {
         let reply = (self.0.reply)(seen.clone());
         self.0.seen.lock().unwrap().push(seen);
         self.0.arrived.notify_waiters();
-        let head = |status| Ok(Head { status, retry_after: None });
+        let head = |status| Ok(Head { status, is_whole: false, retry_after: None });
         match reply {
             Reply::After(time, status) => {
                 sleep(time).await;
                 head(status)
             }
-            Reply::Asking(status, wait) => Ok(Head { status, retry_after: Some(HeaderValue::from_static(wait)) }),
+            Reply::Asking(status, wait) => Ok(Head { status, is_whole: false, retry_after: Some(HeaderValue::from_static(wait)) }),
             Reply::Broken { silent } => {
                 let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
                 Err(Broken { failure, silent })
