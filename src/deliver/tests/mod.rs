@@ -238,6 +238,20 @@ async fn a_secret_that_the_receiver_echoes_is_masked_in_the_log() {
     assert_eq!(world.finished().await.telling("failed")[0]["response"], "no *** here, ***");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_masked_also_where_the_log_cuts_it_and_inside_a_longer_one() {
+    let secrets = ["hunter2", "hunter2-and-more"].map(|text| Secret::new(text.to_owned()));
+    for start in 256 - "hunter2-and-more".len()..=256 {
+        let secrets = secrets.to_vec();
+        let echo = format!("{}hunter2-and-more!", ".".repeat(start));
+        let world = World::start(Endpoint { secrets, ..endpoint() }, move |_| Reply::Saying(404, echo.clone()));
+        world.post("e-1");
+        let ended = world.finished().await;
+        let response = ended.telling("failed")[0]["response"].as_str().unwrap();
+        assert!(!response.contains('h') && !response.contains("more"), "{response}");
+    }
+}
+
 /// An endpoint of which every part that can be seen says `version`.
 fn versioned(version: &str, concurrency: usize) -> Endpoint {
     let mut versioned = endpoint();
@@ -488,6 +502,15 @@ async fn a_lane_that_nobody_can_reach_any_more_ends_as_if_retired() {
     world.post("e-1");
     let ended = world.abandoned().await;
     assert_eq!(ended.ids("delivered"), ["e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_lane_that_nobody_can_reach_any_more_ends() {
+    let world = World::start(Endpoint { idle_timeout: Duration::ZERO, ..endpoint() }, |_| Reply::Status(200));
+    world.post("e-1");
+    world.received(1).await;
+    world.settled().await;
+    assert_eq!(world.abandoned().await.ids("delivered"), ["e-1"]);
 }
 
 #[tokio::test(start_paused = true)]
