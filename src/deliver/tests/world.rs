@@ -170,7 +170,9 @@ impl Transport for Wire {
                 sleep(time).await;
                 head(status)
             }
-            Reply::Asking(status, wait) => Ok(Head { status, is_whole: false, retry_after: Some(HeaderValue::from_static(wait)) }),
+            Reply::Asking(status, wait) => {
+                Ok(Head { status, is_whole: false, retry_after: Some(HeaderValue::from_static(wait)) })
+            }
             Reply::Broken { silent } => {
                 let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
                 Err(Broken { failure, silent })
