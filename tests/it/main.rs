@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod moves;
 mod queue;
+mod real_data;
 mod refusals;
 mod reload;
 mod retries;
