@@ -75,4 +75,5 @@ pub struct Rest<C> {
 pub const RESPONSE: usize = 256;
 
 #[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "lines are read as log shippers read them")]
 mod tests;

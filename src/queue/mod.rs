@@ -116,4 +116,5 @@ pub fn letter_line<'a>(letter: &'a Letter, event: &Head<'a>, outcome: record::Ou
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "lines are read as their readers read them")]
 mod tests;

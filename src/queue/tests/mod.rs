@@ -73,6 +73,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+#[expect(clippy::disallowed_methods, reason = "there is no runtime here, and the writer has a thread of its own")]
 #[track_caller]
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
