@@ -68,7 +68,9 @@ async fn connection(stream: TcpStream, ingest: Arc<Ingest>, mut stop: watch::Rec
         }
     });
     let stream = TokioIo::new(Watched { stream, watchdog: &watchdog });
-    let connection = http1::Builder::new().max_header_size(MAX_HEAD).max_buf_size(BUFFER).serve_connection(stream, service);
+    // A client may close its side after its request and still wants the answer, as `printf … | nc` does.
+    let connection =
+        http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).max_buf_size(BUFFER).serve_connection(stream, service);
     let mut connection = pin!(connection);
     let mut stop = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let mut alarm = pin!(sleep(limits.header_timeout));

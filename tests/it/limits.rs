@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Sidecar};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Answer, Receiver, Sidecar, everything_to};
 
 fn event_of(size: usize) -> String {
     let around = r#"{"type": "a", "data": ""}"#.len();
@@ -123,4 +125,18 @@ async fn a_body_that_ends_early_queues_nothing() {
     sidecar.event(r#"{"type": "after", "data": 1}"#).await.accepted();
     let lines = sidecar.logged("unrouted", 1).await;
     assert_eq!(lines.iter().map(|line| &line["event_type"]).collect::<Vec<_>>(), ["after"]);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_after_its_request_is_answered_all_the_same() {
+    let receiver = Receiver::replying([200]).await;
+    let sidecar = Sidecar::start(&everything_to(&[("hook", &receiver.url(), "")])).await;
+    let mut stream = tokio::net::TcpStream::connect(sidecar.address()).await.unwrap();
+    let request = "POST /events/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer:?}");
+    receiver.received(1).await;
 }
