@@ -20,6 +20,7 @@ mod queue;
 mod real_data;
 mod refusals;
 mod reload;
+mod restart;
 mod retries;
 mod routing;
 mod shutdown;
