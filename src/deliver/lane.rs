@@ -51,6 +51,7 @@ impl<T> Clone for Surroundings<T> {
 /// An endpoint's deliveries, and the task that sees them through.
 pub struct Lane<T: Transport> {
     endpoint: Arc<Endpoint>,
+    account: Arc<Account>,
     around: Surroundings<T>,
     orders: mpsc::UnboundedReceiver<Order>,
     backlog: Backlog<Delivery>,
@@ -61,8 +62,6 @@ pub struct Lane<T: Transport> {
     idle: Vec<Idle<T::Connection>>,
     /// No attempts until then: a receiver asked for it.
     paused: Option<Instant>,
-    /// It answered 410: what comes is dead-lettered.
-    disabled: bool,
     stage: Stage,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
@@ -94,9 +93,10 @@ type Landed<T> = (usize, Option<Done<<T as Transport>::Connection>>);
 impl<T: Transport> Lane<T> {
     /// Starts the lane of `endpoint`. The task ends once it was drained or retired, with what it could not deliver.
     pub fn open(endpoint: Arc<Endpoint>, account: Arc<Account>, around: Surroundings<T>) -> (Handle, JoinHandle<Vec<Leftover>>) {
-        let (handle, orders) = Handle::open(account);
+        let (handle, orders) = Handle::open(Arc::clone(&account));
         let lane = Lane {
             endpoint,
+            account,
             around,
             orders,
             backlog: Backlog::default(),
@@ -105,7 +105,6 @@ impl<T: Transport> Lane<T> {
             attempts: FuturesUnordered::new(),
             idle: Vec::new(),
             paused: None,
-            disabled: false,
             stage: Stage::Open,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
@@ -177,13 +176,14 @@ impl<T: Transport> Lane<T> {
         if before.target != self.endpoint.target {
             self.idle.clear();
         }
-        if before != self.endpoint && std::mem::take(&mut self.disabled) {
+        if before != self.endpoint && self.account.is_disabled() {
+            self.account.set_disabled(false);
             self.log_change(record::Change::Enabled { reason: "its settings changed" });
         }
     }
 
     fn start_attempts(&mut self, now: Instant) {
-        if self.disabled {
+        if self.account.is_disabled() {
             self.give_up_everything();
         }
         if self.paused.is_some_and(|until| until <= now) {
@@ -276,8 +276,8 @@ impl<T: Transport> Lane<T> {
 
     /// What a failure means for the endpoint as a whole.
     fn react(&mut self, failure: &Failure) {
-        if failure.code == ErrorCode::Status(410) && !self.disabled {
-            self.disabled = true;
+        if failure.code == ErrorCode::Status(410) && !self.account.is_disabled() {
+            self.account.set_disabled(true);
             self.log_change(record::Change::Disabled { reason: "the receiver answered 410 Gone" });
         }
         if let Some(wait) = retry::pause(failure, &self.endpoint.retry) {

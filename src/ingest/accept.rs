@@ -25,6 +25,8 @@ use crate::{
 /// What accepting needs besides a plan.
 pub(super) struct Desk<'a> {
     pub plan: &'a Plan,
+    /// Where all goes to one endpoint, whatever the routes say.
+    pub only: Option<&'a Outlet>,
     pub ledger: &'a Arc<Ledger>,
     pub dead_letters: &'a DeadLetters,
     pub log: &'a Log,
@@ -50,7 +52,7 @@ enum Fate {
     Skipped,
 }
 
-impl Desk<'_> {
+impl<'p> Desk<'p> {
     /// Queues every event, or none of them; the body of the answer.
     pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Vec<u8>, Refusal> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +69,7 @@ impl Desk<'_> {
     }
 
     /// Makes an event's bodies and takes the places of its deliveries; dropping the result gives them back.
-    fn ready(&self, posted: &Posted<'_>, trace: Option<&Trace>, now: Now<'_>) -> Result<Ready<'_>, Refusal> {
+    fn ready(&self, posted: &Posted<'_>, trace: Option<&Trace>, now: Now<'_>) -> Result<Ready<'p>, Refusal> {
         let generated;
         let id = match &posted.id {
             Some(id) => id,
@@ -81,8 +83,7 @@ impl Desk<'_> {
             None => now.as_event_time(),
         };
         let event = Event { id, event_type: &posted.event_type, time, context: posted.context, data: posted.data, trace };
-        let outlets: SmallVec<[&Outlet; 4]> =
-            self.plan.table.select(event.event_type).iter().map(|choice| &self.plan.outlets[choice.endpoint]).collect();
+        let outlets = self.outlets(event.event_type);
         let active = outlets.iter().filter(|outlet| outlet.endpoint.active);
         let (prepared, bodies) = pipeline::prepare(&event, active.map(|outlet| &*outlet.endpoint))
             .map_err(|encode::TooLarge| Refusal::GrownTooLarge(encode::MAX_GROWN))?;
@@ -99,12 +100,21 @@ impl Desk<'_> {
         Ok(Ready { parcel: Parcel::new(prepared, now.time, share), bound })
     }
 
+    fn outlets(&self, event_type: &str) -> SmallVec<[&'p Outlet; 4]> {
+        match self.only {
+            Some(outlet) => SmallVec::from_slice(&[outlet]),
+            None => self.plan.table.select(event_type).iter().map(|choice| &self.plan.outlets[choice.endpoint]).collect(),
+        }
+    }
+
     fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, share: &mut Share) -> Result<Fate, Refusal> {
         let account = &outlet.handle.account;
         if let Ok(slot) = account.reserve(prepared.footprint_with(body), share) {
             return Ok(Fate::Queued { body, slot });
         }
         let overflow = match outlet.endpoint.queue.when_full {
+            // Who posts to one endpoint, as `replay` does, can wait: a second dead letter would be no help.
+            _ if self.only.is_some() => None,
             WhenFull::DeadLetter => self.dead_letters.reserve(prepared.footprint()).ok(),
             WhenFull::Reject => None,
         };

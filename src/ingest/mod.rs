@@ -8,13 +8,13 @@
 
 mod accept;
 mod guard;
+mod head;
 mod parse;
 mod reply;
 mod server;
 mod watchdog;
 
 use std::{
-    borrow::Cow,
     future::{Future, poll_fn},
     pin::pin,
     sync::{
@@ -27,19 +27,22 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
-use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
-use self::{accept::Desk, parse::Events, watchdog::Watchdog};
+use self::{
+    accept::Desk,
+    head::{Media, Way},
+    parse::Events,
+    watchdog::Watchdog,
+};
 pub use self::{guard::Guard, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
     event::{GeneratedId, Trace},
     log::{self, Log},
-    pipeline,
     queue::{DeadLetters, Handle, Ledger},
     route::Table,
 };
@@ -51,6 +54,19 @@ pub struct Plan {
     pub outlets: Vec<Outlet>,
     pub guard: Guard,
     pub limits: Limits,
+}
+
+impl Plan {
+    /// The endpoint that `way` names, if it names one; events may be posted to it.
+    fn outlet(&self, way: &Way<'_>) -> Result<Option<&Outlet>, Refusal> {
+        let Way::Endpoint(name) = way else { return Ok(None) };
+        let named = |outlet: &&Outlet| *outlet.endpoint.name == **name;
+        let outlet = self.outlets.iter().find(named).ok_or_else(|| Refusal::UnknownEndpoint(name.as_ref().into()))?;
+        if outlet.endpoint.active && outlet.handle.account.is_disabled() {
+            return Err(Refusal::EndpointDisabled(name.as_ref().into()));
+        }
+        Ok(Some(outlet))
+    }
 }
 
 /// An endpoint, and the way into its lane.
@@ -151,36 +167,41 @@ impl Ingest {
         if head.headers.len() > MAX_HEADERS {
             return Err(Refusal::TooManyHeaders(MAX_HEADERS));
         }
-        let limits = {
+        let way = head::way(head.uri.path());
+        // All that can be refused without the body is, so that who asks first (`Expect: 100-continue`) need not send it.
+        let (limits, media) = {
             let plan = self.plan.load();
             plan.guard.check(head)?;
-            plan.limits
+            let way = way.as_ref().ok_or(Refusal::NotFound)?;
+            if head.method != Method::POST {
+                return Err(Refusal::MethodNotAllowed("POST"));
+            }
+            if self.is_draining() {
+                return Err(Refusal::Draining);
+            }
+            plan.outlet(way)?;
+            (plan.limits, head::media(&head.headers, way)?)
         };
-        let typed = typed_path(head.uri.path())?;
-        if head.method != Method::POST {
-            return Err(Refusal::MethodNotAllowed("POST"));
-        }
-        if self.is_draining() {
-            return Err(Refusal::Draining);
-        }
-        check_media_type(&head.headers)?;
-        let trace = trace(&head.headers);
+        let way = way.ok_or(Refusal::NotFound)?;
+        let trace = head::trace(&head.headers);
         let body = read_body(body, &limits, watchdog).await?;
         // The body may have taken its time.
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        let events = match typed {
-            Some(event_type) => parse::data(event_type, &body)?,
-            None => parse::events(&body, limits.max_batch)?,
+        let events = match (&way, media) {
+            (Way::Typed(event_type), _) => parse::data(event_type.as_ref().into(), &body)?,
+            (_, Media::Json) => parse::events(&body, limits.max_batch)?,
+            (_, Media::Lines) => parse::lines(&body, limits.max_batch)?,
         };
-        self.accept(&events, trace.as_ref())
+        self.accept(&events, &way, trace.as_ref())
     }
 
-    fn accept(&self, events: &Events<'_>, trace: Option<&Trace>) -> Result<Vec<u8>, Refusal> {
+    fn accept(&self, events: &Events<'_>, way: &Way<'_>, trace: Option<&Trace>) -> Result<Vec<u8>, Refusal> {
         let plan = self.plan.load();
         let desk = Desk {
             plan: &plan,
+            only: plan.outlet(way)?,
             ledger: &self.ledger,
             dead_letters: &self.dead_letters,
             log: &self.log,
@@ -189,63 +210,6 @@ impl Ingest {
         };
         desk.accept(events, trace, SystemTime::now())
     }
-}
-
-/// The type in `/events/{type}`, decoded; `None` for `/events`.
-fn typed_path(path: &str) -> Result<Option<Cow<'static, str>>, Refusal> {
-    match path.strip_prefix("/events") {
-        Some("") => Ok(None),
-        Some(rest) if rest.starts_with('/') => {
-            // What is not UTF-8 is no type either, and says so later.
-            let decoded = percent_decode_str(&rest[1..]).decode_utf8_lossy();
-            Ok(Some(Cow::Owned(decoded.into_owned())))
-        }
-        _ => Err(Refusal::NotFound),
-    }
-}
-
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
-    }
-    let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    if value == b"application/json" {
-        return Ok(());
-    }
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let mut parts = unquoted_parts(text);
-    if !parts.next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json"));
-    }
-    let named =
-        |part: &'_ str| part.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-    let charset = parts.filter_map(named).find(|(name, _)| name == "charset");
-    match charset {
-        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => {
-            Err(Refusal::UnsupportedMediaType("the charset must be UTF-8"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What stands between the semicolons of a media type (RFC 9110, section 8.3.1); those in quotes are text.
-fn unquoted_parts(text: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |character| {
-        let ends = character == ';' && !quoted;
-        match character {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            _ => {}
-        }
-        ends
-    })
-}
-
-fn trace(headers: &HeaderMap) -> Option<Trace> {
-    let parent = headers.get(pipeline::TRACEPARENT)?.to_str().ok()?;
-    Trace::parse(parent, headers.get(pipeline::TRACESTATE).and_then(|state| state.to_str().ok()))
 }
 
 /// Reads a body within its bounds. Most come in one piece, and that piece is used as it is.

@@ -48,19 +48,40 @@ pub(super) fn events(body: &[u8], max_batch: usize) -> Result<Events<'_>, Refusa
     } else {
         vec![serde_json::from_str(text).map_err(|error| invalid(&error))?]
     };
+    let name = |n: usize| if batch { format!("event {n}: ") } else { String::new() };
+    Ok(Events { events: checked(text, fields, name)?, batch })
+}
+
+/// Reads NDJSON: an event a line, lines of nothing but whitespace aside.
+pub(super) fn lines(body: &[u8], max_batch: usize) -> Result<Events<'_>, Refusal> {
+    let text = utf8(body)?;
+    let written = || text.split('\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+    let mut fields = Vec::new();
+    for (line, number) in written() {
+        if fields.len() == max_batch {
+            return Err(Refusal::TooManyEvents(max_batch));
+        }
+        fields.push(serde_json::from_str(line).map_err(|error| invalid_in(number, &error))?);
+    }
+    // Only for the message: counting again costs less than keeping every line's number.
+    let name = |n: usize| format!("event {n} (line {}): ", written().nth(n).map_or(0, |(_, number)| number));
+    Ok(Events { events: checked(text, fields, name)?, batch: true })
+}
+
+/// The events that were read from `text`, once they are seen to be good; `name` says which one is not.
+fn checked<'a>(text: &'a str, read: Vec<Fields<'a>>, name: impl Fn(usize) -> String) -> Result<Vec<Posted<'a>>, Refusal> {
     check_strings(text)?;
-    if fields.is_empty() {
+    if read.is_empty() {
         return Err(Refusal::InvalidEvent("the batch is empty".into()));
     }
-    let name = |n: usize| if batch { format!("event {n}: ") } else { String::new() };
-    let mut events = Vec::with_capacity(fields.len());
-    for (n, fields) in fields.into_iter().enumerate() {
+    let mut events = Vec::with_capacity(read.len());
+    for (n, fields) in read.into_iter().enumerate() {
         let posted = fields.posted().map_err(|problem| Refusal::InvalidEvent(format!("{}{problem}", name(n)).into()))?;
         check_depth(text, posted.context)?;
         check_depth(text, Some(posted.data))?;
         events.push(posted);
     }
-    Ok(Events { events, batch })
+    Ok(events)
 }
 
 /// Reads the body of `POST /events/{type}`: it is `data`.
@@ -80,9 +101,14 @@ fn utf8(body: &[u8]) -> Result<&str, Refusal> {
 }
 
 fn invalid(error: &serde_json::Error) -> Refusal {
+    invalid_in(error.line(), error)
+}
+
+/// What is wrong in the text's line of that number.
+fn invalid_in(line: usize, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    Refusal::InvalidJson { line: error.line(), column: error.column(), what: Cow::Owned(what.to_owned()) }
+    Refusal::InvalidJson { line, column: error.column(), what: Cow::Owned(what.to_owned()) }
 }
 
 /// What is wrong with the byte after `before`.
@@ -414,6 +440,37 @@ mod tests {
         }
         let broken = events(b"{\"type\":\"a\",\"data\":\"\xff\"}", 9);
         assert_eq!(broken.unwrap_err().to_string(), "line 1, column 21: this is not UTF-8");
+    }
+
+    #[test]
+    fn ndjson_is_an_event_a_line_and_blank_lines_are_none() {
+        let body = "\n{\"type\":\"a\",\"data\": [1, 2] }\r\n \t\r\n\n{\"type\":\"b\",\"data\":2}";
+        let read = lines(body.as_bytes(), 2).unwrap();
+        let seen: Vec<_> = read.events.iter().map(|event| (&*event.event_type, event.data)).collect();
+        assert_eq!((seen, read.batch), (vec![("a", "[1, 2]"), ("b", "2")], true));
+    }
+
+    #[test]
+    fn what_is_wrong_in_ndjson_is_told_with_its_line() {
+        let good = r#"{"type":"a","data":1}"#;
+        for (body, says) in [
+            (String::new(), "the batch is empty".to_owned()),
+            (" \n\r\n".to_owned(), "the batch is empty".to_owned()),
+            (format!("{good}\n\n{{\"type\":\"a\",\"data\":tru}}"), "line 3, column 23: expected ident".to_owned()),
+            (format!("{good}\n{{\"type\":\"a\",\n\"data\":1}}"), "line 2, column 12: EOF while parsing a value".to_owned()),
+            (format!("{good} {good}\n"), "line 1, column 23: trailing characters".to_owned()),
+            (format!("\n{good}\n\n{{\"type\":\"a\"}}\n"), "event 1 (line 4): `data` is missing".to_owned()),
+            (format!("{good}\n[{good}]\n"), "event 1 (line 2): an event is an object".to_owned()),
+            (format!("{good}\n{good}\n{good}\n"), "more than listen.max_batch events, 2".to_owned()),
+            (
+                format!("{good}\n{{\"type\":\"a\",\"data\":\"\\ud800\"}}\n"),
+                "line 2, column 21: a lone surrogate is no character".to_owned(),
+            ),
+        ] {
+            assert_eq!(lines(body.as_bytes(), 2).unwrap_err().to_string(), says, "{body}");
+        }
+        let broken = lines(b"{\"type\":\"a\",\"data\":1}\n\xff", 9);
+        assert_eq!(broken.unwrap_err().to_string(), "line 2, column 1: this is not UTF-8");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use http_body_util::Full;
 pub enum Refusal {
     #[error("sidehook is shutting down")]
     Draining,
+    #[error("the endpoint `{0}` is disabled")]
+    EndpointDisabled(Box<str>),
     #[error("the Host `{0}` is not this sidecar's: add it to listen.hosts if it should be")]
     ForbiddenHost(Box<str>),
     #[error("web pages may not post events")]
@@ -23,7 +25,7 @@ pub enum Refusal {
     InvalidJson { line: usize, column: usize, what: Cow<'static, str> },
     #[error("only {0} is allowed here")]
     MethodNotAllowed(&'static str),
-    #[error("there is nothing here: events go to /events or /events/{{type}}")]
+    #[error("there is nothing here: events go to /events, /events/{{type}} or /endpoints/{{name}}/events")]
     NotFound,
     #[error("the body is larger than listen.max_body, {0} bytes")]
     PayloadTooLarge(usize),
@@ -37,6 +39,8 @@ pub enum Refusal {
     TooManyHeaders(usize),
     #[error("a valid token is wanted: Authorization: Bearer …")]
     Unauthorized,
+    #[error("there is no endpoint `{0}`")]
+    UnknownEndpoint(Box<str>),
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
 }
@@ -45,13 +49,14 @@ impl Refusal {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Refusal::EndpointDisabled(_) => (StatusCode::CONFLICT, "endpoint_disabled"),
             Refusal::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "forbidden_host"),
             Refusal::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
             Refusal::GrownTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::InvalidEvent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event"),
             Refusal::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
             Refusal::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::NotFound | Refusal::UnknownEndpoint(_) => (StatusCode::NOT_FOUND, "not_found"),
             Refusal::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
             Refusal::RequestTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),

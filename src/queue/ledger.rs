@@ -1,7 +1,10 @@
 //! The bounds: what each endpoint's queue, and all of them together, may hold.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,6 +28,8 @@ struct Totals {
 pub struct Account {
     ledger: Arc<Ledger>,
     held: Mutex<Held>,
+    /// Written by the endpoint's lane alone.
+    disabled: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -90,6 +95,7 @@ impl Account {
         let account = Account {
             ledger: Arc::clone(ledger),
             held: Mutex::new(Held { bounds, reserve: 0, events: 0, bytes: 0, freed: 0, marks: None }),
+            disabled: AtomicBool::new(false),
         };
         account.resize(bounds);
         Arc::new(account)
@@ -114,6 +120,16 @@ impl Account {
     pub fn held(&self) -> (usize, usize) {
         let held = self.lock();
         (held.events, held.bytes)
+    }
+
+    /// Whether what comes is dead-lettered for now.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Relaxed)
+    }
+
+    /// For the endpoint's lane, which decides it.
+    pub fn set_disabled(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::Relaxed);
     }
 
     /// When a place for `events` more may be free, judged by how fast places were freed since the queue was last full.

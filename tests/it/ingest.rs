@@ -36,6 +36,21 @@ async fn an_array_is_a_batch_also_when_it_holds_one() {
 }
 
 #[tokio::test]
+async fn ndjson_is_a_batch_of_an_event_a_line() {
+    let (sidecar, receiver) = with_receiver().await;
+    let body = "\r\n{\"type\": \"a\", \"id\": \"1\", \"data\": [1,  2]}\r\n  \n{\"type\": \"b\", \"id\": \"2\", \"data\": 2}";
+    let answer = sidecar.post("/events", "application/x-ndjson; charset=utf-8", body).await;
+    assert_eq!(answer.status, 202);
+    let expected = r#"{"events":[{"id":"1","type":"a","endpoints":["hook"],"duplicate":false},{"id":"2","type":"b","endpoints":["hook"],"duplicate":false}]}"#;
+    assert_eq!(answer.text(), expected);
+    let one = sidecar.post("/events", "application/x-ndjson", r#"{"type": "c", "id": "3", "data": 3}"#).await;
+    assert_eq!(one.json()["events"].as_array().map(Vec::len), Some(1), "a batch, also when it holds one");
+    let mut arrived: Vec<_> = receiver.received(3).await.iter().map(|request| request.text().to_owned()).collect();
+    arrived.sort();
+    assert!(arrived[0].ends_with(r#""data":[1,  2]}"#), "{arrived:?}");
+}
+
+#[tokio::test]
 async fn a_missing_id_becomes_a_uuid_of_version_7_and_a_missing_time_is_now_with_microseconds() {
     let (sidecar, receiver) = with_receiver().await;
     let id = sidecar.event(r#"{"type": "a", "data": 1}"#).await.accepted();

@@ -119,6 +119,19 @@ async fn one_bad_event_refuses_the_whole_batch_and_the_detail_has_its_index() {
 }
 
 #[tokio::test]
+async fn one_bad_line_refuses_all_of_ndjson_and_the_detail_has_its_number() {
+    let (sidecar, receiver) = with_receiver().await;
+    let post = |body: &'static str| sidecar.post("/events", "application/x-ndjson", body);
+    let detail = post("{\"type\": \"a\", \"data\": 1}\n\n{\"type\": \"b\"}\n").await.refused(422, "invalid_event");
+    assert!(detail.contains("line 3") && detail.contains("data"), "{detail}");
+    let detail = post("{\"type\": \"a\", \"data\": 1}\n{\"type\": \"b\", \"data\": tru}\n").await.refused(400, "invalid_json");
+    assert!(detail.contains("line 2") && detail.contains("column"), "{detail}");
+    post("\n\n").await.refused(422, "invalid_event");
+    sidecar.post("/events/a", "application/x-ndjson", "1").await.refused(415, "unsupported_media_type");
+    assert_nothing_else_was_queued(&sidecar, &receiver).await;
+}
+
+#[tokio::test]
 async fn other_media_types_charsets_and_encodings_are_415() {
     let (sidecar, receiver) = with_receiver().await;
     let event = r#"{"type": "a", "data": 1}"#;

@@ -1,0 +1,118 @@
+//! What a request's head says of its body: whom it is for, and as what it is written.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
+
+use super::Refusal;
+use crate::{event::Trace, pipeline};
+
+/// Where a request was posted to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Way<'p> {
+    /// `/endpoints/{name}/events`: to that endpoint alone.
+    Endpoint(Cow<'p, str>),
+    /// `/events`: whither the routes lead.
+    Events,
+    /// `/events/{type}`: the same, for a body that is `data`.
+    Typed(Cow<'p, str>),
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/x-ndjson`: one event a line.
+    Lines,
+}
+
+/// What a path asks for; nothing where there is nothing.
+pub(super) fn way(path: &str) -> Option<Way<'_>> {
+    // What is not UTF-8 is no type and no name either, and is refused as such later.
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    if let Some(rest) = path.strip_prefix("/endpoints/") {
+        let name = rest.strip_suffix("/events").filter(|name| !name.is_empty() && !name.contains('/'))?;
+        return Some(Way::Endpoint(decoded(name)));
+    }
+    match path.strip_prefix("/events")? {
+        "" => Some(Way::Events),
+        rest => rest.strip_prefix('/').map(|event_type| Way::Typed(decoded(event_type))),
+    }
+}
+
+/// The media type of a body that was posted on `way`.
+pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
+    }
+    let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    if value == b"application/json" {
+        return Ok(Media::Json);
+    }
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let mut parts = unquoted_parts(text);
+    let essence = parts.next().unwrap_or_default().trim();
+    let media = match way {
+        _ if essence.eq_ignore_ascii_case("application/json") => Media::Json,
+        Way::Typed(_) => return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json here")),
+        _ if essence.eq_ignore_ascii_case("application/x-ndjson") => Media::Lines,
+        _ => return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json or application/x-ndjson")),
+    };
+    let named =
+        |part: &'_ str| part.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+    let charset = parts.filter_map(named).find(|(name, _)| name == "charset");
+    match charset {
+        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => {
+            Err(Refusal::UnsupportedMediaType("the charset must be UTF-8"))
+        }
+        _ => Ok(media),
+    }
+}
+
+/// What stands between the semicolons of a media type (RFC 9110, section 8.3.1); those in quotes are text.
+fn unquoted_parts(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let ends = character == ';' && !quoted;
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        ends
+    })
+}
+
+pub(super) fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let parent = headers.get(pipeline::TRACEPARENT)?.to_str().ok()?;
+    Trace::parse(parent, headers.get(pipeline::TRACESTATE).and_then(|state| state.to_str().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_says_whom_its_events_are_for() {
+        for (path, expected) in [
+            ("/events", Some(Way::Events)),
+            ("/events/a%2Eb/c", Some(Way::Typed("a.b/c".into()))),
+            ("/events/", Some(Way::Typed("".into()))),
+            ("/endpoints/billing/events", Some(Way::Endpoint("billing".into()))),
+            ("/endpoints/b%69lling/events", Some(Way::Endpoint("billing".into()))),
+            ("/endpoints/events/events", Some(Way::Endpoint("events".into()))),
+            ("/endpoints//events", None),
+            ("/endpoints/events", None),
+            ("/endpoints/a/b/events", None),
+            ("/endpoints/a/events/b", None),
+            ("/endpoints/a", None),
+            ("/eventsx", None),
+            ("/", None),
+        ] {
+            assert_eq!(way(path), expected, "{path}");
+        }
+    }
+}
