@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use crate::{
     config::Config,
     deliver::{Client, Lane, Surroundings},
-    ingest::{Guard, Limits, Outlet, Plan},
+    ingest::{Dedupe, Guard, Limits, Outlet, Plan},
     log::diagnostics,
     queue::{
         Account, Addressee, Delivery, Ledger, Letter, Parcel, Place,
@@ -62,6 +62,7 @@ impl Lanes {
                 keep_alive: listen.keep_alive,
                 max_connections: listen.max_connections,
             },
+            dedupe: Dedupe { ids: listen.dedupe.ids, window: listen.dedupe.window },
         }
     }
 

@@ -73,6 +73,15 @@ pub struct Listen {
     pub tokens: Vec<Secret>,
     /// Further hosts to answer to, in lower case, without port and brackets.
     pub hosts: Vec<String>,
+    pub dedupe: Dedupe,
+}
+
+/// Which ids are remembered: so many, each for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dedupe {
+    /// 0 is off.
+    pub ids: usize,
+    pub window: Duration,
 }
 
 /// What outlives the process.

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::{
     Ids, Outlet, Plan, Refusal,
+    dedupe::{Memo, Memory, Noted},
     parse::{Events, Posted},
     reply,
 };
@@ -32,6 +33,13 @@ pub(super) struct Desk<'a> {
     pub log: &'a Log,
     pub ids: &'a Ids,
     pub stamp: &'a Mutex<log::Stamp>,
+    pub memory: &'a Mutex<Memory>,
+}
+
+/// An event that will be answered as accepted.
+enum Taken<'p, 'e> {
+    Duplicate(&'e str, Memo),
+    New(Ready<'p>),
 }
 
 /// An event with all it takes to deliver it, not yet on its way.
@@ -57,15 +65,60 @@ impl<'p> Desk<'p> {
     pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Vec<u8>, Refusal> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp.at(now);
-        let mut ready: SmallVec<[Ready<'_>; 1]> = SmallVec::with_capacity(posted.events.len());
-        for event in &posted.events {
-            ready.push(self.ready(event, trace, Now { time: now, text: stamp })?);
+        let moment = Now { time: now, text: stamp };
+        let mut noted = Noted::new(self.memory, self.plan.dedupe);
+        let mut taken: SmallVec<[Taken<'_, '_>; 1]> = SmallVec::with_capacity(posted.events.len());
+        for (n, event) in posted.events.iter().enumerate() {
+            let known = event.id.as_deref().filter(|_| self.is_remembering());
+            taken.push(match known {
+                Some(id) => self
+                    .take_named(event, id, &mut noted, || self.ready(event, trace, moment))
+                    .map_err(|refusal| if posted.batch { refusal.in_batch(n) } else { refusal })?,
+                None => Taken::New(self.ready(event, trace, moment)?),
+            });
         }
-        let answers: SmallVec<[_; 1]> = ready.iter().map(Ready::answer).collect();
+        let answers: SmallVec<[_; 1]> = taken.iter().map(Taken::answer).collect();
         let answer = reply::body(&answers, posted.batch);
         drop(answers);
-        ready.into_iter().for_each(|ready| self.dispatch(ready, now));
+        noted.keep();
+        for event in taken {
+            match event {
+                Taken::Duplicate(event_id, memo) => {
+                    let (event_type, trace_id) = (&*memo.event_type, trace.map(Trace::id));
+                    let line = record::Event { fate: record::Fate::Duplicate, event_id, event_type, trace_id };
+                    self.log.write(now, &log::Record::Event(line));
+                }
+                Taken::New(ready) => self.dispatch(ready, now),
+            }
+        }
         Ok(answer)
+    }
+
+    fn is_remembering(&self) -> bool {
+        self.only.is_none() && self.plan.dedupe.ids > 0
+    }
+
+    /// Takes an event that came with an id, unless that is known.
+    fn take_named<'e>(
+        &self,
+        posted: &Posted<'_>,
+        id: &'e str,
+        noted: &mut Noted<'_>,
+        ready: impl FnOnce() -> Result<Ready<'p>, Refusal>,
+    ) -> Result<Taken<'p, 'e>, Refusal> {
+        match noted.find(id) {
+            Some(memo) if *memo.event_type != *posted.event_type => {
+                let problem = format!("the `id` was that of an event of type `{}`", memo.event_type);
+                Err(Refusal::InvalidEvent(problem.into()))
+            }
+            Some(memo) => Ok(Taken::Duplicate(id, memo)),
+            None => {
+                let ready = ready()?;
+                let names: SmallVec<[_; 4]> = ready.bound.iter().map(|bound| Arc::clone(&bound.outlet.endpoint.name)).collect();
+                noted.remember(id, &posted.event_type, &names);
+                Ok(Taken::New(ready))
+            }
+        }
     }
 
     /// Makes an event's bodies and takes the places of its deliveries; dropping the result gives them back.
@@ -150,11 +203,19 @@ impl<'p> Desk<'p> {
     }
 }
 
-impl<'p> Ready<'p> {
+impl Taken<'_, '_> {
     fn answer(&self) -> reply::Accepted<'_> {
-        let event = self.parcel.prepared.event.head();
-        let endpoints = self.bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
-        reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false }
+        match self {
+            Taken::Duplicate(id, memo) => {
+                let endpoints = memo.endpoints.iter().map(|name| &**name).collect();
+                reply::Accepted { id, event_type: &memo.event_type, endpoints, duplicate: true }
+            }
+            Taken::New(Ready { parcel, bound }) => {
+                let event = parcel.prepared.event.head();
+                let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
+                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false }
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! **Invariant:** a request is accepted whole or refused whole, and by one plan.
 
 mod accept;
+mod dedupe;
 mod guard;
 mod head;
 mod parse;
@@ -22,7 +23,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -34,11 +35,12 @@ use tokio::sync::Notify;
 
 use self::{
     accept::Desk,
+    dedupe::Memory,
     head::{Media, Way},
     parse::Events,
     watchdog::Watchdog,
 };
-pub use self::{guard::Guard, reply::Refusal, server::serve};
+pub use self::{dedupe::Bounds as Dedupe, guard::Guard, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
     event::{GeneratedId, Trace},
@@ -54,6 +56,7 @@ pub struct Plan {
     pub outlets: Vec<Outlet>,
     pub guard: Guard,
     pub limits: Limits,
+    pub dedupe: Dedupe,
 }
 
 impl Plan {
@@ -95,6 +98,7 @@ pub struct Ingest {
     log: Log,
     ids: Ids,
     stamp: Mutex<log::Stamp>,
+    memory: Mutex<Memory>,
     draining: AtomicBool,
 }
 
@@ -108,6 +112,7 @@ impl Ingest {
             log,
             ids: Ids::default(),
             stamp: Mutex::new(log::Stamp::default()),
+            memory: Mutex::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -118,6 +123,7 @@ impl Ingest {
 
     /// Puts a plan in force, from the next request on.
     pub fn swap(&self, plan: Plan) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).trim(plan.dedupe, Instant::now());
         self.plan.store(Arc::new(plan));
         self.swapped.notify_waiters();
     }
@@ -207,6 +213,7 @@ impl Ingest {
             log: &self.log,
             ids: &self.ids,
             stamp: &self.stamp,
+            memory: &self.memory,
         };
         desk.accept(events, trace, SystemTime::now())
     }

@@ -67,6 +67,14 @@ impl Refusal {
         }
     }
 
+    /// The same, where it is the fault of the `n`-th event of a batch.
+    pub(super) fn in_batch(self, n: usize) -> Refusal {
+        match self {
+            Refusal::InvalidEvent(problem) => Refusal::InvalidEvent(format!("event {n}: {problem}").into()),
+            other => other,
+        }
+    }
+
     /// The answer: a problem document (RFC 9457) with a stable `code`.
     pub fn response(&self) -> Response<Full<Bytes>> {
         let (status, code) = self.status_and_code();

@@ -209,6 +209,7 @@ mod tests {
     fn every_kind_of_line_is_written_as_the_interface_shows_it() {
         let failure = failure();
         let event = Event { fate: Fate::Unrouted, event_id: "evt_1", event_type: "a.b", trace_id: Some("4bf9") };
+        let duplicate = Event { fate: Fate::Duplicate, ..event };
         let change = |change| Record::Endpoint(Endpoint { change, endpoint: "billing", endpoint_id: "app_1" });
         let next_attempt = at(1_000_000);
         let no_answer = Failure { http_status: None, response: None, ..failure };
@@ -291,6 +292,12 @@ mod tests {
                 "info",
                 "endpoint billing resumed",
                 r#""kind":"endpoint","outcome":"resumed","endpoint":"billing","endpoint_id":"app_1""#,
+            ),
+            (
+                Record::Event(duplicate),
+                "info",
+                "a.b was accepted before",
+                r#""kind":"event","outcome":"duplicate","event_id":"evt_1","event_type":"a.b","trace_id":"4bf9""#,
             ),
             (
                 Record::Event(event),

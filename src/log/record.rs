@@ -129,6 +129,8 @@ pub struct Event<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
+    /// Its id was accepted before.
+    Duplicate,
     /// No route selects it.
     Unrouted,
 }
@@ -173,6 +175,7 @@ impl Record<'_> {
                 Change::Paused { .. } => "paused",
                 Change::Resumed => "resumed",
             },
+            Record::Event(Event { fate: Fate::Duplicate, .. }) => "duplicate",
             Record::Event(Event { fate: Fate::Unrouted, .. }) => "unrouted",
             Record::Process(Process::Draining) => "draining",
             Record::Process(Process::LogLost { .. }) => "log_lost",
@@ -212,6 +215,7 @@ impl fmt::Display for Record<'_> {
                 Change::Paused { .. } => write!(f, "endpoint {endpoint} paused, as it asked"),
                 Change::Resumed => write!(f, "endpoint {endpoint} resumed"),
             },
+            Record::Event(Event { fate: Fate::Duplicate, event_type, .. }) => write!(f, "{event_type} was accepted before"),
             Record::Event(Event { fate: Fate::Unrouted, event_type, .. }) => write!(f, "no route selects {event_type}"),
             Record::Process(Process::Draining) => f.write_str("sidehook is draining"),
             Record::Process(Process::LogLost { count }) => write!(f, "log lines that could not be written: {count}"),

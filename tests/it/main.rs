@@ -8,6 +8,7 @@ mod bodies;
 mod cli;
 mod dead_letters;
 mod delivery;
+mod duplicates;
 mod examples;
 mod expectation;
 mod failures;

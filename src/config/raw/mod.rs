@@ -59,6 +59,13 @@ pub(super) struct Listen {
     pub(super) max_connections: Option<At<u64>>,
     pub(super) token: Option<At<Vec<At<Text>>>>,
     pub(super) hosts: Option<At<Vec<At<String>>>>,
+    pub(super) dedupe: Dedupe,
+}
+
+#[derive(Default)]
+pub(super) struct Dedupe {
+    pub(super) ids: Option<At<u64>>,
+    pub(super) window: Option<At<Duration>>,
 }
 
 #[derive(Default)]
@@ -140,7 +147,6 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
     for key in ["mode", "uids", "source"] {
         section.not_yet(key, &[]);
     }
-    dedupe(section);
     Listen {
         address: section.read("address", address),
         max_body: section.read("max_body", size),
@@ -151,6 +157,7 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
         max_connections: section.read("max_connections", count(1..=MOST)),
         token: section.read("token", tokens),
         hosts: section.read("hosts", list(host)),
+        dedupe: dedupe(section),
     }
 }
 
@@ -161,14 +168,9 @@ fn log(section: &mut Section<'_, '_>) -> Log {
     Log { deliveries: section.read("deliveries", path) }
 }
 
-fn dedupe(section: &mut Section<'_, '_>) {
-    let Some(mut dedupe) = section.section("dedupe", &keys::DEDUPE) else { return };
-    dedupe.read("window", time_limit);
-    let off = dedupe.read("ids", count(0..=MOST)).is_some_and(|ids| ids.value == 0);
-    if !off {
-        let problem = Problem::error(Code::NotAvailable, &dedupe.span, "`dedupe` is not available yet");
-        dedupe.problems.push(problem.help("only `dedupe = { ids = 0 }` is for now"));
-    }
+fn dedupe(section: &mut Section<'_, '_>) -> Dedupe {
+    let Some(mut dedupe) = section.section("dedupe", &keys::DEDUPE) else { return Dedupe::default() };
+    Dedupe { ids: dedupe.read("ids", count(0..=MOST)), window: dedupe.read("window", time_limit) }
 }
 
 fn address(node: &Node<'_>, problems: &mut Problems) -> Option<SocketAddr> {

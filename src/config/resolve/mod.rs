@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    Config, Content, Listen, Outside, Shutdown, State,
+    Config, Content, Dedupe, Listen, Outside, Shutdown, State,
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
@@ -141,6 +141,7 @@ fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
         max_connections: bytes(or(&typed.max_connections, 1024)),
         tokens,
         hosts: typed.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
+        dedupe: Dedupe { ids: bytes(or(&typed.dedupe.ids, 10_000)), window: or(&typed.dedupe.window, Duration::from_secs(600)) },
     }
 }
 

@@ -65,8 +65,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "[listen]\nmode = \"0660\"",
         "[listen]\nuids = [0]",
         "[listen]\nsource = \"/x\"",
-        "[listen]\ndedupe = { ids = 10 }",
-        "[listen]\ndedupe = { window = \"1m\" }",
         "[listen]\naddress = \"unix:/run/x.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"",
         "[log]\nrotate = { keep = 3 }",
@@ -78,7 +76,7 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         let problems = bad(source);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::NotAvailable], "{source}\n{problems}");
     }
-    good("[listen]\ndedupe = { ids = 0, window = \"10m\" }\n[log]\nformat = \"plain\"\naccepted = false");
+    good("[log]\nformat = \"plain\"\naccepted = false");
 }
 
 #[test]

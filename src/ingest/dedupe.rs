@@ -1,0 +1,244 @@
+//! Which ids were accepted before, so that an event that is posted again is not delivered again.
+//!
+//! In come the ids that apps gave (those that sidehook makes are new by their making); out goes what was answered the first
+//! time. An id takes about 220 bytes with its text of 36: its key, its entry in the map and its turn; types and lists of
+//! endpoints are shared by all who have the same.
+//!
+//! **Invariant:** an id is known from the moment its request is being accepted, and no longer once that was refused.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use smallvec::SmallVec;
+
+/// How much is remembered: so many ids, each for so long, whichever ends first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub ids: usize,
+    pub window: Duration,
+}
+
+/// What is known of an event that was accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Memo {
+    pub event_type: Arc<str>,
+    pub endpoints: Arc<[Arc<str>]>,
+    since: Instant,
+}
+
+/// Every id that is known, the latest last. One per sidecar.
+#[derive(Default)]
+pub(super) struct Memory {
+    known: HashMap<Arc<str>, Memo>,
+    order: VecDeque<Arc<str>>,
+    types: HashSet<Arc<str>>,
+    lists: HashSet<Arc<[Arc<str>]>>,
+    /// Where a key is put together.
+    key: String,
+}
+
+impl Memory {
+    /// What was accepted by that id within the window.
+    fn find(&mut self, id: &str, window: Duration, now: Instant) -> Option<Memo> {
+        self.key(id);
+        let memo = self.known.get(self.key.as_str())?;
+        (now.saturating_duration_since(memo.since) <= window).then(|| memo.clone())
+    }
+
+    fn remember(&mut self, id: &str, event_type: &str, endpoints: &[Arc<str>], now: Instant) {
+        self.forget(id);
+        let event_type = shared(&mut self.types, event_type);
+        let endpoints = shared(&mut self.lists, endpoints);
+        let key: Arc<str> = self.key(id).into();
+        self.order.push_back(Arc::clone(&key));
+        self.known.insert(key, Memo { event_type, endpoints, since: now });
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.key(id);
+        let Some((key, _)) = self.known.remove_entry(self.key.as_str()) else { return };
+        // From the end: what is taken back is what came last.
+        if let Some(turn) = self.order.iter().rposition(|other| Arc::ptr_eq(other, &key)) {
+            self.order.remove(turn);
+        }
+    }
+
+    /// Forgets what is past the bounds.
+    pub(super) fn trim(&mut self, bounds: Bounds, now: Instant) {
+        if bounds.ids == 0 {
+            *self = Memory::default();
+        }
+        while let Some(oldest) = self.order.front() {
+            let is_old = |memo: &Memo| now.saturating_duration_since(memo.since) > bounds.window;
+            if self.order.len() <= bounds.ids && !self.known.get(oldest).is_none_or(is_old) {
+                return;
+            }
+            self.known.remove(oldest);
+            self.order.pop_front();
+        }
+    }
+
+    /// The source is a part of the key: an id is unique within it (CloudEvents 1.0).
+    fn key(&mut self, id: &str) -> &str {
+        self.key.clear();
+        self.key.extend([SOURCE, "\n", id]);
+        &self.key
+    }
+}
+
+/// The one in `set` that is equal to `value`, put there if there was none.
+fn shared<T: ?Sized + Hash + Eq>(set: &mut HashSet<Arc<T>>, value: &T) -> Arc<T>
+where
+    Arc<T>: for<'a> From<&'a T>,
+{
+    if let Some(known) = set.get(value) {
+        return Arc::clone(known);
+    }
+    if set.len() >= MAX_SHARED {
+        // Those in use live on; the next of their kind begin another sharing.
+        set.clear();
+    }
+    let new = Arc::<T>::from(value);
+    set.insert(Arc::clone(&new));
+    new
+}
+
+/// What one request adds to the memory. Dropped without [`Noted::keep`], it takes all of that back.
+pub(super) struct Noted<'a> {
+    memory: &'a Mutex<Memory>,
+    bounds: Bounds,
+    now: Option<Instant>,
+    ids: SmallVec<[Box<str>; 1]>,
+}
+
+impl<'a> Noted<'a> {
+    pub(super) fn new(memory: &'a Mutex<Memory>, bounds: Bounds) -> Noted<'a> {
+        Noted { memory, bounds, now: None, ids: SmallVec::new() }
+    }
+
+    pub(super) fn find(&mut self, id: &str) -> Option<Memo> {
+        let (now, window) = (self.now(), self.bounds.window);
+        self.lock().find(id, window, now)
+    }
+
+    pub(super) fn remember(&mut self, id: &str, event_type: &str, endpoints: &[Arc<str>]) {
+        let now = self.now();
+        self.lock().remember(id, event_type, endpoints, now);
+        self.ids.push(id.into());
+    }
+
+    /// The request is accepted.
+    pub(super) fn keep(mut self) {
+        if !self.ids.is_empty() {
+            let (now, bounds) = (self.now(), self.bounds);
+            self.ids.clear();
+            self.lock().trim(bounds, now);
+        }
+    }
+
+    /// The same moment for the whole request; one without ids never asks for it.
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
+    fn lock(&self) -> MutexGuard<'a, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut self.ids).iter().rev() {
+            self.lock().forget(id);
+        }
+    }
+}
+
+/// Of events that are no CloudEvents.
+const SOURCE: &str = "/sidehook";
+
+/// Types, and lists of endpoints, that are looked up to be shared.
+const MAX_SHARED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BOUNDS: Bounds = Bounds { ids: 3, window: Duration::from_secs(60) };
+
+    fn names(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().map(|name| Arc::from(*name)).collect()
+    }
+
+    /// What is known of the ids `a` to `f`.
+    fn known(memory: &mut Memory, now: Instant) -> String {
+        "abcdef".chars().filter(|id| memory.find(&id.to_string(), BOUNDS.window, now).is_some()).collect()
+    }
+
+    #[test]
+    fn the_last_ids_within_the_window_are_known() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        for (id, second) in [("a", 0), ("b", 1), ("c", 2), ("d", 30)] {
+            memory.remember(id, "t", &names(&["hook"]), start + second * SECOND);
+            memory.trim(BOUNDS, start + second * SECOND);
+        }
+        assert_eq!(known(&mut memory, start + 30 * SECOND), "bcd");
+        assert_eq!(known(&mut memory, start + 62 * SECOND), "cd", "also where nothing was trimmed");
+        memory.trim(BOUNDS, start + 80 * SECOND);
+        assert_eq!((memory.known.len(), memory.order.len()), (1, 1));
+        memory.trim(Bounds { ids: 0, ..BOUNDS }, start);
+        assert_eq!((memory.known.capacity(), memory.order.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn an_id_that_comes_again_after_its_window_begins_anew() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        for (id, second) in [("a", 0), ("b", 1), ("a", 61)] {
+            memory.remember(id, "t", &names(&["hook"]), start + second * SECOND);
+        }
+        assert_eq!((memory.known.len(), memory.order.len()), (2, 2));
+        memory.trim(Bounds { ids: 1, ..BOUNDS }, start + 61 * SECOND);
+        assert_eq!(known(&mut memory, start + 61 * SECOND), "a");
+    }
+
+    #[test]
+    fn what_a_refused_request_noted_leaves_no_trace() {
+        let memory = Mutex::new(Memory::default());
+        let mut kept = Noted::new(&memory, BOUNDS);
+        kept.remember("a", "t", &names(&["hook"]));
+        kept.keep();
+        for _ in 0..100 {
+            let mut refused = Noted::new(&memory, BOUNDS);
+            for id in ["b", "c", "d"] {
+                refused.remember(id, "t", &names(&["hook"]));
+            }
+            assert!(refused.find("c").is_some(), "within the request it is known");
+        }
+        let mut memory = memory.into_inner().unwrap();
+        assert_eq!(known(&mut memory, Instant::now()), "a");
+        assert_eq!((memory.known.len(), memory.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn types_and_lists_of_endpoints_are_shared_and_their_table_is_bounded() {
+        let now = Instant::now();
+        let mut memory = Memory::default();
+        for id in ["a", "b"] {
+            memory.remember(id, "t", &names(&["hook", "other"]), now);
+        }
+        let [a, b] = ["a", "b"].map(|id| memory.find(id, SECOND, now).unwrap());
+        assert!(Arc::ptr_eq(&a.event_type, &b.event_type) && Arc::ptr_eq(&a.endpoints, &b.endpoints));
+        for n in 0..3 * MAX_SHARED {
+            memory.remember("c", &n.to_string(), &[], now);
+        }
+        assert!(memory.types.len() <= MAX_SHARED);
+        assert_eq!(&*memory.find("a", SECOND, now).unwrap().event_type, "t");
+    }
+}
