@@ -25,7 +25,7 @@ pub use self::shutdown::{Shutdown, Signal, Trigger};
 use self::{doors::Doors, lanes::Lanes};
 use crate::{
     config::{self, Config, Watcher},
-    deliver::{Client, Surroundings},
+    deliver::{Client, OwnListeners, Surroundings},
     ingest::Ingest,
     log::{self, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, StateError, pending, pending::Leftover},
@@ -50,6 +50,7 @@ struct Core {
     ledger: Arc<Ledger>,
     lanes: Lanes,
     ingest: Arc<Ingest>,
+    own: Arc<OwnListeners>,
 }
 
 /// Why there is no sidecar.
@@ -87,8 +88,11 @@ impl App {
         let (listener, address) = listen(config.listen.address).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());
         let dead_letters = Arc::new(dead_letters.map_err(Error::Thread)?);
+        // Before there are lanes: what an earlier process left may lead here.
+        let own = Arc::new(OwnListeners::default());
+        own.set(vec![address]);
         let around = Surroundings {
-            transport: Arc::new(Client::default()),
+            transport: Arc::new(Client::new(Arc::clone(&own))),
             log: log.clone(),
             dead_letters: Arc::clone(&dead_letters),
             random: lanes::random,
@@ -99,7 +103,7 @@ impl App {
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
         let ingest = Ingest::new(plan, Arc::clone(&ledger), Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
-        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest };
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest, own };
         Ok(App { core, listener, address })
     }
 
@@ -113,7 +117,7 @@ impl App {
         let App { mut core, listener, address } = self;
         core.log(record::Process::Started { address: &address.to_string() });
         diagnostics::info(format_args!("listening on {address}"));
-        let mut doors = Doors::new(Arc::clone(&core.ingest));
+        let mut doors = Doors::new(Arc::clone(&core.ingest), Arc::clone(&core.own));
         doors.open(listener);
         let mut watcher = Watcher::start(&core.config.files, core.config.content);
         let last = loop {

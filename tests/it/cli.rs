@@ -75,7 +75,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         "batch = { max_events = 10 }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "network = \"public\"",
         "tls = { ca = \"ca.pem\" }",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",

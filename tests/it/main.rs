@@ -16,6 +16,7 @@ mod ingest;
 mod limits;
 mod log;
 mod moves;
+mod network;
 mod queue;
 mod refusals;
 mod reload;

@@ -36,7 +36,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "tls = { ca = \"ca.pem\" }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "network = \"public\"",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",
         "auth = { type = \"oauth2\", token_url = \"https://x/\" }",

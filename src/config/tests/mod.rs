@@ -7,7 +7,7 @@ use std::{env::VarError, io, time::Duration};
 use super::*;
 use crate::{
     encode,
-    endpoint::{Auth, Bounds, HeaderText, WhenFull},
+    endpoint::{Auth, Bounds, HeaderText, Network, WhenFull},
     envelope::Envelope,
     retry::{On, Policy, Waits},
 };
@@ -135,6 +135,7 @@ fn what_is_left_out_has_the_defaults_of_the_interface() {
 
     let endpoint = endpoint("");
     assert_eq!((&endpoint.method, endpoint.active, endpoint.trace), (&Method::POST, true, false));
+    assert_eq!(endpoint.target.network, Network::Any);
     assert_eq!((endpoint.shape.envelope, &endpoint.shape.format), (Envelope::Event, &encode::Format::Json));
     assert_eq!((endpoint.timeout, endpoint.idle_timeout, endpoint.concurrency), (10 * SECOND, 4 * SECOND, 8));
     assert_eq!(endpoint.queue, Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter });
@@ -191,6 +192,7 @@ fn every_available_key_is_taken() {
         concurrency = 1
         idle_timeout = "9s"
         trace = true
+        network = "public"
         retry = { schedule = ["1s", "2m"], max_delay = "1h", jitter = 0, max_age = "24h", on = "any" }
         queue = { events = 3, bytes = "4KiB", when_full = "reject" }
         headers = { User-Agent = "shop/1", X-Braces = { env = "BRACES" } }
@@ -201,6 +203,7 @@ fn every_available_key_is_taken() {
     assert_eq!(endpoint.shape.content_type, "text/xml; charset=utf-8");
     assert_eq!([200, 201, 404].map(|status| endpoint.success.contains(status)), [true, false, true]);
     assert_eq!((endpoint.concurrency, endpoint.idle_timeout, endpoint.trace), (1, 9 * SECOND, true));
+    assert_eq!(endpoint.target.network, Network::Public);
     let waits = Waits::Schedule([SECOND, 120 * SECOND].into());
     let (max_delay, max_age) = (3600 * SECOND, Some(86_400 * SECOND));
     assert_eq!(endpoint.retry, Policy { waits, max_delay, jitter: 0.0, max_age, on: On::Any });
