@@ -90,8 +90,12 @@ impl Transport for Client {
         let response = match drive(driver, response).await {
             Some(Ok(response)) => response,
             ended => {
-                let silent = seen.load(Relaxed) == seen_before;
-                let failure = ended.and_then(Result::err).map_or_else(
+                let error = ended.and_then(Result::err);
+                // A request that was cancelled never went out: what came on its connection (a 408 that says good-bye) is
+                // no answer to it.
+                let unsent = error.as_ref().is_some_and(hyper::Error::is_canceled);
+                let silent = unsent || seen.load(Relaxed) == seen_before;
+                let failure = error.map_or_else(
                     || failure(ErrorCode::Reset, "the receiver closed the connection"),
                     |error| from_hyper(&error, silent),
                 );
