@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     deliver::OwnListeners,
-    ingest::{self, Ingest},
+    ingest::{self, Ingest, Listener},
 };
 
 /// The open door, and those that are still letting people out.
@@ -24,9 +24,9 @@ impl Doors {
     }
 
     /// Accepts on `listener` from now on, and nowhere else.
-    pub(super) fn open(&mut self, listener: TcpListener) {
+    pub(super) fn open(&mut self, listener: Listener) {
         let (open, stop) = watch::channel(false);
-        self.own.set(listener.local_addr().into_iter().collect());
+        self.own.set(listener.address().into_iter().collect());
         self.servers.spawn(ingest::serve(listener, Arc::clone(&self.ingest), stop));
         std::mem::replace(&mut self.open, open).send_replace(true);
     }

@@ -8,6 +8,7 @@
 
 mod accept;
 mod guard;
+mod listener;
 mod parse;
 mod reply;
 mod server;
@@ -34,7 +35,7 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
 use self::{accept::Desk, parse::Events, watchdog::Watchdog};
-pub use self::{guard::Guard, reply::Refusal, server::serve};
+pub use self::{guard::Guard, listener::Listener, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
     event::{GeneratedId, Trace},

@@ -89,7 +89,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         configs.push(format!("{endpoint}{route}{key}\n"));
     }
     for table in [
-        "[listen]\naddress = \"unix:/run/sidehook.sock\"",
         "[listen]\ndedupe = { ids = 10 }",
         "[listen]\nsource = \"/x\"",
         "[admin]\naddress = \"127.0.0.1:0\"",

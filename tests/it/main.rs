@@ -25,3 +25,4 @@ mod routing;
 mod shutdown;
 mod signatures;
 mod support;
+mod unix_socket;

@@ -124,7 +124,7 @@ fn the_example_of_the_interface_says_what_it_says() {
 fn what_is_left_out_has_the_defaults_of_the_interface() {
     let config = good("# nothing\n");
     let listen = &config.listen;
-    assert_eq!(listen.address, "127.0.0.1:7070".parse().unwrap());
+    assert_eq!((listen.address.to_string(), listen.mode, &*listen.uids), ("127.0.0.1:7070".to_owned(), 0o660, &[][..]));
     assert_eq!((listen.max_body, listen.max_batch, listen.max_connections), (1 << 20, 1000, 1024));
     assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (5 * SECOND, 10 * SECOND, 75 * SECOND));
     assert!(listen.tokens.is_empty() && listen.hosts.is_empty());
@@ -210,6 +210,14 @@ fn every_available_key_is_taken() {
     assert_eq!(endpoint.queue, Bounds { events: 3, bytes: 4 << 10, when_full: WhenFull::Reject });
     // A referenced value is sent as it is: nothing in it is a placeholder.
     assert!(matches!(&headers(&endpoint)[..], [_, ("x-braces", HeaderText::Fixed(braces))] if braces == "{id}"));
+}
+
+#[test]
+fn a_unix_socket_lies_where_the_file_says_and_needs_no_token() {
+    let listen = good("[listen]\naddress = \"unix:run/in.sock\"\nmode = \"0606\"\nuids = [0, 4294967295]").listen;
+    assert_eq!(listen.address.to_string(), "unix:conf/run/in.sock");
+    assert_eq!((listen.mode, listen.uids), (0o606, vec![0, u32::MAX]));
+    assert_eq!(good("[listen]\naddress = \"unix:/run/in.sock\"").listen.address.to_string(), "unix:/run/in.sock");
 }
 
 #[test]
