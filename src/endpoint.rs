@@ -52,12 +52,21 @@ pub struct Target {
     /// A name or an address, without brackets.
     pub host: Box<str>,
     pub port: u16,
+    pub network: Network,
     /// The `host` header: with the port where it is not the scheme's own.
     pub authority: HeaderValue,
     /// The origin form, at least `/`.
     pub path_and_query: Uri,
     /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
     pub shown: Box<str>,
+}
+
+/// Which addresses an endpoint may be dialled at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Private ones too, but none that no receiver has.
+    Any,
+    Public,
 }
 
 /// Why a text is no endpoint's URL.
@@ -74,7 +83,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads an absolute URL; `secret` hides all of it but scheme and host where people read it.
+    /// Reads an absolute URL, to be dialled at any network; `secret` hides all of it but scheme and host where people read it.
     pub fn parse(url: &str, secret: bool) -> Result<Target, TargetError> {
         if url.contains('#') {
             return Err(TargetError::Fragment);
@@ -107,6 +116,7 @@ impl Target {
             tls,
             host: host.into(),
             port,
+            network: Network::Any,
             authority: HeaderValue::try_from(&host_text).map_err(|_| TargetError::NotAbsolute)?,
             path_and_query: path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?,
             shown: shown(&uri, secret).into(),

@@ -89,6 +89,7 @@ pub enum ErrorCode {
     ConnectTimeout,
     Disabled,
     Dns,
+    NetworkForbidden,
     Protocol,
     QueueFull,
     Reset,
@@ -104,6 +105,7 @@ impl ErrorCode {
             ErrorCode::ConnectTimeout => "connect_timeout",
             ErrorCode::Disabled => "disabled",
             ErrorCode::Dns => "dns",
+            ErrorCode::NetworkForbidden => "network_forbidden",
             ErrorCode::Protocol => "protocol",
             ErrorCode::QueueFull => "queue_full",
             ErrorCode::Reset => "reset",
@@ -125,7 +127,7 @@ impl ErrorCode {
         match self {
             ErrorCode::Status(501 | 505) => Class::Permanent,
             ErrorCode::Status(408 | 425 | 429 | 500..=599) => Class::Transient,
-            ErrorCode::Status(_) | ErrorCode::Disabled | ErrorCode::QueueFull => Class::Permanent,
+            ErrorCode::Status(_) | ErrorCode::Disabled | ErrorCode::NetworkForbidden | ErrorCode::QueueFull => Class::Permanent,
             ErrorCode::ConnectRefused
             | ErrorCode::ConnectTimeout
             | ErrorCode::Dns
@@ -232,11 +234,12 @@ pub fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> 
     (!wait.is_zero()).then_some(wait)
 }
 
-const ERROR_CODES: [ErrorCode; 9] = [
+const ERROR_CODES: [ErrorCode; 10] = [
     ErrorCode::ConnectRefused,
     ErrorCode::ConnectTimeout,
     ErrorCode::Disabled,
     ErrorCode::Dns,
+    ErrorCode::NetworkForbidden,
     ErrorCode::Protocol,
     ErrorCode::QueueFull,
     ErrorCode::Reset,

@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet};
 
-use crate::ingest::{self, Ingest};
+use crate::{
+    deliver::OwnListeners,
+    ingest::{self, Ingest, Listener},
+};
 
 /// The open door, and those that are still letting people out.
 pub(super) struct Doors {
     ingest: Arc<Ingest>,
+    /// Told where the open door is.
+    own: Arc<OwnListeners>,
     servers: JoinSet<()>,
     open: watch::Sender<bool>,
 }
 
 impl Doors {
-    pub(super) fn new(ingest: Arc<Ingest>) -> Doors {
-        Doors { ingest, servers: JoinSet::new(), open: watch::Sender::new(false) }
+    pub(super) fn new(ingest: Arc<Ingest>, own: Arc<OwnListeners>) -> Doors {
+        Doors { ingest, own, servers: JoinSet::new(), open: watch::Sender::new(false) }
     }
 
     /// Accepts on `listener` from now on, and nowhere else.
-    pub(super) fn open(&mut self, listener: TcpListener) {
+    pub(super) fn open(&mut self, listener: Listener) {
         let (open, stop) = watch::channel(false);
+        self.own.set(listener.address().into_iter().collect());
         self.servers.spawn(ingest::serve(listener, Arc::clone(&self.ingest), stop));
         std::mem::replace(&mut self.open, open).send_replace(true);
     }

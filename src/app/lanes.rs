@@ -53,7 +53,7 @@ impl Lanes {
         Plan {
             table: Table::new(config.routes.clone()),
             outlets,
-            guard: Guard::new(listen.address, listen.hosts.clone(), listen.tokens.clone()),
+            guard: Guard::new(listen.address.tcp(), listen.hosts.clone(), listen.tokens.clone()).with_uids(listen.uids.clone()),
             limits: Limits {
                 max_body: listen.max_body,
                 max_batch: listen.max_batch,

@@ -12,21 +12,22 @@ mod lanes;
 mod shutdown;
 
 use std::{
-    io,
+    fs, io,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 
 pub use self::shutdown::{Shutdown, Signal, Trigger};
 use self::{doors::Doors, lanes::Lanes};
 use crate::{
-    config::{self, Config, Watcher},
-    deliver::{Client, Surroundings},
-    ingest::Ingest,
+    config::{self, Address, Config, Watcher},
+    deliver::{Client, OwnListeners, Surroundings},
+    ingest::{Ingest, Listener},
     log::{self, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, StateError, pending, pending::Leftover},
 };
@@ -34,8 +35,8 @@ use crate::{
 /// A sidecar that is bound and not yet running.
 pub struct App {
     core: Core,
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
+    address: Address,
 }
 
 /// A sidecar but for its listener.
@@ -50,13 +51,14 @@ struct Core {
     ledger: Arc<Ledger>,
     lanes: Lanes,
     ingest: Arc<Ingest>,
+    own: Arc<OwnListeners>,
 }
 
 /// Why there is no sidecar.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {0}")]
-    Address(SocketAddr, #[source] io::Error),
+    Address(Address, #[source] io::Error),
     #[error("{0}")]
     Config(config::Problems),
     #[error("the delivery log cannot be opened")]
@@ -84,11 +86,14 @@ impl App {
         warn(&config);
         let directory = Directory::open(&config.state.directory)?;
         let log = Log::open(config.log.clone()).map_err(Error::Log)?;
-        let (listener, address) = listen(config.listen.address).await?;
+        let (listener, address) = listen(&config.listen).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());
         let dead_letters = Arc::new(dead_letters.map_err(Error::Thread)?);
+        // Before there are lanes: what an earlier process left may lead here.
+        let own = Arc::new(OwnListeners::default());
+        own.set(address.tcp().into_iter().collect());
         let around = Surroundings {
-            transport: Arc::new(Client::default()),
+            transport: Arc::new(Client::new(Arc::clone(&own))),
             log: log.clone(),
             dead_letters: Arc::clone(&dead_letters),
             random: lanes::random,
@@ -99,13 +104,13 @@ impl App {
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
         let ingest = Ingest::new(plan, Arc::clone(&ledger), Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
-        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest };
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest, own };
         Ok(App { core, listener, address })
     }
 
-    /// Where events can be posted.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where events can be posted over TCP; none where it listens on a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address.tcp()
     }
 
     /// Runs until `shutdown` says drain, and drains.
@@ -113,7 +118,7 @@ impl App {
         let App { mut core, listener, address } = self;
         core.log(record::Process::Started { address: &address.to_string() });
         diagnostics::info(format_args!("listening on {address}"));
-        let mut doors = Doors::new(Arc::clone(&core.ingest));
+        let mut doors = Doors::new(Arc::clone(&core.ingest), Arc::clone(&core.own));
         doors.open(listener);
         let mut watcher = Watcher::start(&core.config.files, core.config.content);
         let last = loop {
@@ -170,7 +175,7 @@ impl Core {
         let changed = config::difference(&self.config, &config);
         let listener = match config.listen.address == self.config.listen.address {
             true => None,
-            false => Some(listen(config.listen.address).await?),
+            false => Some(listen(&config.listen).await?),
         };
         let directory = match config.state.directory == self.config.state.directory {
             true => None,
@@ -178,6 +183,9 @@ impl Core {
         };
         if config.log != self.config.log {
             self.log.switch(config.log.clone()).map_err(Error::Log)?;
+        }
+        if listener.is_none() && config.listen.mode != self.config.listen.mode {
+            set_mode(&config.listen);
         }
         warn(&config);
         if let Some(directory) = directory {
@@ -253,11 +261,22 @@ impl Core {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |error| Error::Address(address, error);
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+async fn listen(listen: &config::Listen) -> Result<(Listener, Address), Error> {
+    let opened = match &listen.address {
+        Address::Tcp(address) => Listener::tcp(*address).await,
+        Address::Unix(path) => Listener::unix(path, listen.mode).await,
+    };
+    let listener = opened.map_err(|error| Error::Address(listen.address.clone(), error))?;
+    let address = listener.address().map_or_else(|| listen.address.clone(), Address::Tcp);
     Ok((listener, address))
+}
+
+/// Gives the socket that is open another mode.
+fn set_mode(listen: &config::Listen) {
+    let Address::Unix(path) = &listen.address else { return };
+    if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(listen.mode)) {
+        diagnostics::error(format_args!("the mode of {} cannot be changed: {error}", listen.address));
+    }
 }
 
 fn warn(config: &Config) {

@@ -56,7 +56,7 @@ async fn demo() -> anyhow::Result<Vec<String>> {
     std::fs::write(&path, text)?;
     let config = config::load(&path).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let app = App::bind(&path).await?;
-    let sidecar = app.address();
+    let sidecar = app.address().context("the demo listens on a port")?;
     let (trigger, shutdown) = Shutdown::channel();
     let running = tokio::spawn(app.run(shutdown));
     for (target, body) in EVENTS {

@@ -24,7 +24,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::{
     difference::difference,
@@ -58,7 +58,11 @@ pub struct Config {
 /// Where events come in, and within which limits.
 #[derive(Debug, PartialEq)]
 pub struct Listen {
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Of a Unix socket's file.
+    pub mode: u32,
+    /// Who may connect to a Unix socket; empty: whom its mode lets in.
+    pub uids: Vec<u32>,
     /// Of one request, in bytes.
     pub max_body: usize,
     /// Events in one request.
@@ -82,6 +86,31 @@ pub struct Dedupe {
     /// 0 is off.
     pub ids: usize,
     pub window: Duration,
+}
+
+/// A place to listen at. Shown as it is written in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Address {
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What outlives the process.

@@ -25,6 +25,12 @@ pub(super) struct Attempt<'a> {
     pub started: Instant,
 }
 
+/// A connection, and when it was asked for.
+pub(super) struct Kept<C> {
+    pub connection: C,
+    pub dialled: Instant,
+}
+
 /// What became of it.
 pub(super) struct Done<C> {
     pub outcome: Outcome,
@@ -32,7 +38,7 @@ pub(super) struct Done<C> {
     /// From the start to the answer's head, or to the failure.
     pub duration: Duration,
     pub response: Option<Box<str>>,
-    pub connection: Option<C>,
+    pub connection: Option<Kept<C>>,
 }
 
 impl<C> Done<C> {
@@ -46,20 +52,23 @@ impl<C> Done<C> {
 
 impl Attempt<'_> {
     /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
-    pub(super) async fn run<T: Transport>(self, transport: &T, idle: Option<T::Connection>) -> Done<T::Connection> {
+    pub(super) async fn run<T: Transport>(self, transport: &T, idle: Option<Kept<T::Connection>>) -> Done<T::Connection> {
         let answered = self.exchange(transport, idle).await;
         let duration = Clock::now().into_std().saturating_duration_since(self.started);
-        let (head, connection) = match answered {
+        let (head, kept) = match answered {
             Ok(answered) => answered,
             Err(failure) => {
                 return Done { outcome: Outcome::Failed(failure), status: None, duration, response: None, connection: None };
             }
         };
         let (beginning, connection) = if head.is_whole {
-            (Vec::new(), Some(connection))
+            (Vec::new(), Some(kept))
         } else {
+            let Kept { connection, dialled } = kept;
             let rest = timeout(REST_TIMEOUT, Box::pin(transport.rest(connection))).await.ok();
-            rest.map_or((Vec::new(), None), |rest| (rest.beginning, rest.connection))
+            rest.map_or((Vec::new(), None), |rest| {
+                (rest.beginning, rest.connection.map(|connection| Kept { connection, dialled }))
+            })
         };
         let (outcome, response) = self.judge(&head, &beginning);
         Done { outcome, status: Some(head.status), duration, response, connection }
@@ -68,17 +77,19 @@ impl Attempt<'_> {
     async fn exchange<T: Transport>(
         &self,
         transport: &T,
-        mut idle: Option<T::Connection>,
-    ) -> Result<(Head, T::Connection), Failure> {
+        mut idle: Option<Kept<T::Connection>>,
+    ) -> Result<(Head, Kept<T::Connection>), Failure> {
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
         loop {
             let kept_alive = idle.is_some();
-            let mut connection = match idle.take() {
-                Some(connection) => connection,
+            let Kept { mut connection, dialled } = match idle.take() {
+                Some(kept) => kept,
                 // Boxed, for it is rare and large: an attempt over a connection that is there takes no memory for it.
-                None => timeout_at(deadline, Box::pin(transport.dial(&self.endpoint.target)))
-                    .await
-                    .map_err(|_| self.timed_out(ErrorCode::ConnectTimeout))??,
+                None => {
+                    let dialled = timeout_at(deadline, Box::pin(transport.dial(&self.endpoint.target))).await;
+                    let connection = dialled.map_err(|_| self.timed_out(ErrorCode::ConnectTimeout))??;
+                    Kept { connection, dialled: self.started }
+                }
             };
             let attempt = pipeline::Attempt {
                 event: self.parcel.prepared.event.head(),
@@ -90,7 +101,7 @@ impl Attempt<'_> {
             let request = pipeline::render(self.endpoint, attempt);
             match timeout_at(deadline, transport.exchange(&mut connection, request)).await {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
-                Ok(Ok(head)) => return Ok((head, connection)),
+                Ok(Ok(head)) => return Ok((head, Kept { connection, dialled })),
                 // The receiver had closed the connection before this request: it has not seen it.
                 Ok(Err(broken)) if kept_alive && broken.silent => {}
                 Ok(Err(broken)) => return Err(broken.failure),

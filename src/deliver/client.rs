@@ -1,4 +1,4 @@
-//! Connections to receivers: TCP, TLS by rustls, HTTP/1.1 by hyper.
+//! Connections to receivers: TLS by rustls, HTTP/1.1 by hyper, over what `dial` has connected.
 //!
 //! A [`Link`] is one connection with the future that drives it; whoever sends a request polls both, so that a delivery
 //! wakes one task, not two.
@@ -33,16 +33,17 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Broken, Head, Rest, Transport};
+use super::{Broken, Head, Rest, Transport, dial, dial::OwnListeners, resolver::Resolver};
 use crate::{
     endpoint::Target,
     retry::{ErrorCode, Failure},
 };
 
 /// Dials receivers. One per sidecar; the TLS settings are made when the first https endpoint is dialled.
-#[derive(Default)]
 pub struct Client {
     tls: OnceCell<TlsConnector>,
+    resolver: Resolver,
+    own: Arc<OwnListeners>,
 }
 
 /// One connection.
@@ -62,7 +63,7 @@ impl Transport for Client {
     type Connection = Link;
 
     async fn dial(&self, target: &Target) -> Result<Link, Failure> {
-        let tcp = connect(target).await?;
+        let tcp = dial::connect(target, &self.resolver, &self.own).await?;
         let stream = if target.tls { Stream::Tls(Box::new(self.secure(target, tcp).await?)) } else { Stream::Plain(tcp) };
         let seen = Arc::new(AtomicU64::new(0));
         let stream = TokioIo::new(Counted { stream, seen: Arc::clone(&seen) });
@@ -89,8 +90,12 @@ impl Transport for Client {
         let response = match drive(driver, response).await {
             Some(Ok(response)) => response,
             ended => {
-                let silent = seen.load(Relaxed) == seen_before;
-                let failure = ended.and_then(Result::err).map_or_else(
+                let error = ended.and_then(Result::err);
+                // A request that was cancelled never went out: what came on its connection (a 408 that says good-bye) is
+                // no answer to it.
+                let unsent = error.as_ref().is_some_and(hyper::Error::is_canceled);
+                let silent = unsent || seen.load(Relaxed) == seen_before;
+                let failure = error.map_or_else(
                     || failure(ErrorCode::Reset, "the receiver closed the connection"),
                     |error| from_hyper(&error, silent),
                 );
@@ -129,6 +134,11 @@ impl Transport for Client {
 }
 
 impl Client {
+    /// Dials everything but `own`.
+    pub fn new(own: Arc<OwnListeners>) -> Client {
+        Client { tls: OnceCell::new(), resolver: Resolver::default(), own }
+    }
+
     async fn secure(&self, target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let connector = self.tls.get_or_try_init(connector).await?;
         let name = ServerName::try_from(target.host.to_string())
@@ -156,33 +166,6 @@ async fn connector() -> Result<TlsConnector, Failure> {
     }
 }
 
-async fn connect(target: &Target) -> Result<TcpStream, Failure> {
-    let host = &*target.host;
-    let addresses: Vec<_> = tokio::net::lookup_host((host, target.port))
-        .await
-        .map_err(|error| failure(ErrorCode::Dns, format!("{host} cannot be resolved: {error}")))?
-        .collect();
-    let mut last = failure(ErrorCode::Dns, format!("{host} has no address"));
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // A request is written at once and whole: waiting for more would only delay it.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => {
-                let code = match error.kind() {
-                    io::ErrorKind::TimedOut => ErrorCode::ConnectTimeout,
-                    io::ErrorKind::ConnectionReset => ErrorCode::Reset,
-                    _ => ErrorCode::ConnectRefused,
-                };
-                last = failure(code, format!("{address}: {error}"));
-            }
-        }
-    }
-    Err(last)
-}
-
 /// Polls `work` and the connection it needs together. `None` when the connection ended before the work was done.
 async fn drive<C: Future, F: Future>(driver: &mut Option<Pin<Box<C>>>, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
@@ -206,7 +189,7 @@ async fn drive<C: Future, F: Future>(driver: &mut Option<Pin<Box<C>>>, work: F) 
     .await
 }
 
-fn failure(code: ErrorCode, error: impl Into<Cow<'static, str>>) -> Failure {
+pub(super) fn failure(code: ErrorCode, error: impl Into<Cow<'static, str>>) -> Failure {
     Failure { code, error: error.into(), retry_after: None }
 }
 

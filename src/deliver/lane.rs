@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Transport,
-    attempt::{Attempt, Done},
+    attempt::{Attempt, Done, Kept},
 };
 use crate::{
     endpoint::Endpoint,
@@ -83,7 +83,7 @@ struct Flight {
 }
 
 struct Idle<C> {
-    connection: C,
+    kept: Kept<C>,
     since: Instant,
 }
 
@@ -219,8 +219,8 @@ impl<T: Transport> Lane<T> {
     fn land(&mut self, place: usize, done: Option<Done<T::Connection>>) {
         let Some(flight) = self.flights.remove(place) else { return };
         let done = done.unwrap_or_else(Done::panicked);
-        if let Some(connection) = done.connection {
-            self.keep(connection, &flight.endpoint);
+        if let Some(kept) = done.connection {
+            self.keep(kept, &flight.endpoint);
         }
         let duration = done.duration;
         let number = flight.delivery.attempts + 1;
@@ -303,19 +303,25 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn take_idle(&mut self, now: Instant) -> Option<T::Connection> {
-        // The one used last is the least likely to have been closed; behind an old one there are only older ones.
-        let idle = self.idle.pop()?;
-        if now < idle.since + self.endpoint.idle_timeout {
-            return Some(idle.connection);
+    fn take_idle(&mut self, now: Instant) -> Option<Kept<T::Connection>> {
+        // The one used last is the least likely to have been closed.
+        while let Some(Idle { kept, since }) = self.idle.pop() {
+            if now >= since + self.endpoint.idle_timeout {
+                // Behind it there are only such as were idle for longer.
+                self.idle.clear();
+            } else if now < kept.dialled + OLDEST {
+                return Some(kept);
+            }
         }
-        self.idle.clear();
         None
     }
 
-    fn keep(&mut self, connection: T::Connection, dialled_for: &Endpoint) {
+    fn keep(&mut self, kept: Kept<T::Connection>, dialled_for: &Endpoint) {
         if dialled_for.target == self.endpoint.target && self.idle.len() < self.endpoint.concurrency {
-            self.idle.push(Idle { connection, since: Clock::now().into_std() });
+            let now = Clock::now().into_std();
+            if now < kept.dialled + OLDEST {
+                self.idle.push(Idle { kept, since: now });
+            }
         }
     }
 
@@ -409,6 +415,9 @@ impl Flights {
         self.places.into_iter().flatten().map(|flight| flight.delivery)
     }
 }
+
+/// The age at which a connection is given up, though it works: its name may lead elsewhere by now.
+const OLDEST: Duration = Duration::from_secs(60);
 
 /// Orders taken from the channel at once.
 const ORDERS: usize = 64;

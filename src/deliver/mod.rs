@@ -10,7 +10,10 @@
 
 mod attempt;
 mod client;
+mod dial;
 mod lane;
+mod reach;
+mod resolver;
 
 use std::future::Future;
 
@@ -18,6 +21,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 
 pub use client::Client;
+pub use dial::OwnListeners;
 pub use lane::{Lane, Surroundings};
 
 use crate::{endpoint::Target, retry::Failure};

@@ -8,25 +8,49 @@ use subtle::ConstantTimeEq;
 use super::Refusal;
 use crate::{endpoint::is_loopback_host, sign::Secret};
 
+/// Who is at the other end of a Unix socket: an extension of the requests that come over one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) uid: u32,
+}
+
 /// What a request must show.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    listen: IpAddr,
+    /// Of a TCP listener.
+    listen: Option<IpAddr>,
+    uids: Vec<u32>,
     hosts: Vec<String>,
     tokens: Vec<Secret>,
 }
 
 impl Guard {
     /// `hosts` may be named besides this machine's own names; one of `tokens` is wanted where there are any.
-    pub fn new(listen: SocketAddr, hosts: Vec<String>, tokens: Vec<Secret>) -> Guard {
-        Guard { listen: listen.ip(), hosts, tokens }
+    pub fn new(listen: Option<SocketAddr>, hosts: Vec<String>, tokens: Vec<Secret>) -> Guard {
+        Guard { listen: listen.map(|address| address.ip()), uids: Vec::new(), hosts, tokens }
+    }
+
+    /// The same, but of a Unix socket's users these alone, where there are any.
+    pub fn with_uids(self, uids: Vec<u32>) -> Guard {
+        Guard { uids, ..self }
+    }
+
+    pub(super) fn admits(&self, peer: Peer) -> bool {
+        self.uids.is_empty() || self.uids.contains(&peer.uid)
     }
 
     pub fn check(&self, head: &Parts) -> Result<(), Refusal> {
         let headers = &head.headers;
-        let host = self.host(head)?;
-        if !is_same_origin(headers, host) {
-            return Err(Refusal::ForbiddenOrigin);
+        match head.extensions.get::<Peer>() {
+            // No name led to a Unix socket, and no web page can.
+            Some(peer) if self.admits(*peer) => {}
+            Some(_) => return Err(Refusal::Unauthorized),
+            None => {
+                let host = self.host(head)?;
+                if !is_same_origin(headers, host) {
+                    return Err(Refusal::ForbiddenOrigin);
+                }
+            }
         }
         if !self.tokens.is_empty() && !self.knows_token(headers) {
             return Err(Refusal::Unauthorized);
@@ -50,7 +74,7 @@ impl Guard {
 
     fn is_ours(&self, authority: &str) -> bool {
         let Some(host) = without_port(authority) else { return false };
-        let is_listen_address = || !self.listen.is_unspecified() && host.parse() == Ok(self.listen);
+        let is_listen_address = || self.listen.is_some_and(|listen| !listen.is_unspecified() && host.parse() == Ok(listen));
         is_loopback_host(host) || is_listen_address() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
     }
 
@@ -100,7 +124,7 @@ mod tests {
     }
 
     fn guard() -> Guard {
-        Guard::new("192.0.2.7:7070".parse().unwrap(), vec!["sidehook.internal".into()], Vec::new())
+        Guard::new("192.0.2.7:7070".parse().ok(), vec!["sidehook.internal".into()], Vec::new())
     }
 
     #[test]
@@ -120,7 +144,7 @@ mod tests {
 
     #[test]
     fn an_unspecified_listen_address_is_no_name() {
-        let guard = Guard::new("0.0.0.0:7070".parse().unwrap(), Vec::new(), Vec::new());
+        let guard = Guard::new("0.0.0.0:7070".parse().ok(), Vec::new(), Vec::new());
         assert!(check(&guard, "/events", &[("host", "0.0.0.0:7070")]).is_err());
     }
 
@@ -151,9 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn over_a_unix_socket_the_user_counts_and_names_do_not() {
+        let check = |guard: &Guard, uid| {
+            let request = http::Request::builder().uri("/events").header("host", "evil.example").header("origin", "null");
+            guard.check(&request.extension(Peer { uid }).body(()).unwrap().into_parts().0)
+        };
+        let anybody = Guard::new(None, Vec::new(), Vec::new());
+        assert_eq!(check(&anybody, 0), Ok(()));
+        let some = anybody.clone().with_uids(vec![1000, 1001]);
+        assert_eq!((check(&some, 1001), check(&some, 0)), (Ok(()), Err(Refusal::Unauthorized)));
+        let with_token = Guard { tokens: vec![Secret::new("first".to_owned())], ..anybody };
+        assert_eq!(check(&with_token, 0), Err(Refusal::Unauthorized));
+    }
+
+    #[test]
     fn one_of_two_tokens_is_wanted() {
         let tokens = ["first", "second"].map(|text| Secret::new(text.to_owned())).to_vec();
-        let guard = Guard::new("127.0.0.1:7070".parse().unwrap(), Vec::new(), tokens);
+        let guard = Guard::new("127.0.0.1:7070".parse().ok(), Vec::new(), tokens);
         let with = |value| check(&guard, "/events", &[("host", "localhost"), ("authorization", value)]);
         assert_eq!((with("Bearer first"), with("bearer second")), (Ok(()), Ok(())));
         for wrong in ["", "first", "Bearer", "Bearer ", "Bearer firs", "Bearer first ", "Basic first"] {

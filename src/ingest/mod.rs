@@ -10,6 +10,7 @@ mod accept;
 mod dedupe;
 mod guard;
 mod head;
+mod listener;
 mod parse;
 mod reply;
 mod server;
@@ -40,7 +41,7 @@ use self::{
     parse::Events,
     watchdog::Watchdog,
 };
-pub use self::{dedupe::Bounds as Dedupe, guard::Guard, reply::Refusal, server::serve};
+pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
     event::{GeneratedId, Trace},

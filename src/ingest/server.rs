@@ -9,21 +9,26 @@ use std::{
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
     time::{Instant as Clock, sleep, timeout},
 };
 
-use super::{Ingest, watchdog::Watchdog};
+use super::{
+    Ingest,
+    guard::Peer,
+    listener::{Guest, Listener},
+    watchdog::Watchdog,
+};
 use crate::log::diagnostics;
 
 /// Takes connections until `stop` says so, then lets those that are open finish the request they are at.
-pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let (tell, told) = watch::channel(false);
@@ -37,8 +42,17 @@ pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, mut stop: watch::
             // A new plan may have more room.
             () = swapped, if !room => {}
             accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&ingest), told.clone()));
+                Ok(Guest::Tcp(stream)) => {
+                    // Answers are written at once and whole: waiting for more would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(connection(stream, None, Arc::clone(&ingest), told.clone()));
+                }
+                Ok(Guest::Unix(stream)) => {
+                    let peer = stream.peer_cred().ok().map(|peer| Peer { uid: peer.uid() });
+                    match peer.filter(|peer| ingest.plan().guard.admits(*peer)) {
+                        Some(peer) => drop(connections.spawn(connection(stream, Some(peer), Arc::clone(&ingest), told.clone()))),
+                        None => diagnostics::warn(format_args!("a user who is not in listen.uids has tried to connect: {peer:?}")),
+                    }
                 }
                 Err(error) => {
                     diagnostics::warn(format_args!("a connection could not be accepted: {error}"));
@@ -53,14 +67,19 @@ pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, mut stop: watch::
     let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(stream: TcpStream, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
-    // Answers are written at once and whole: waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
+/// Serves one connection; `peer` is who is at its other end, over a Unix socket.
+async fn connection<S>(stream: S, peer: Option<Peer>, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let limits = ingest.plan().limits;
     let watchdog = Arc::new(Watchdog::new());
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (ingest, watchdog) = (&ingest, &watchdog);
         async move {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             watchdog.busy();
             let response = ingest.answer(request, watchdog).await;
             watchdog.idle();
@@ -105,12 +124,12 @@ async fn connection(stream: TcpStream, ingest: Arc<Ingest>, mut stop: watch::Rec
 }
 
 /// A connection whose bytes tell the watchdog when a head begins.
-struct Watched<'w> {
-    stream: TcpStream,
+struct Watched<'w, S> {
+    stream: S,
     watchdog: &'w Watchdog,
 }
 
-impl AsyncRead for Watched<'_> {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -121,7 +140,7 @@ impl AsyncRead for Watched<'_> {
     }
 }
 
-impl AsyncWrite for Watched<'_> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

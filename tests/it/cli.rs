@@ -75,7 +75,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         "batch = { max_events = 10 }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "network = \"public\"",
         "tls = { ca = \"ca.pem\" }",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",
@@ -90,7 +89,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         configs.push(format!("{endpoint}{route}{key}\n"));
     }
     for table in [
-        "[listen]\naddress = \"unix:/run/sidehook.sock\"",
         "[listen]\nsource = \"/x\"",
         "[admin]\naddress = \"127.0.0.1:0\"",
         "[log]\nrotate = { size = \"1MiB\" }",

@@ -21,7 +21,7 @@ use crate::{
         secrets::Text,
     },
     encode,
-    endpoint::WhenFull,
+    endpoint::{Network, WhenFull},
     envelope::Envelope,
     event, retry,
 };
@@ -52,6 +52,7 @@ pub(crate) struct Endpoint {
     pub(crate) concurrency: Option<At<u64>>,
     pub(crate) idle_timeout: Option<At<Duration>>,
     pub(crate) trace: Option<At<bool>>,
+    pub(crate) network: Option<At<Network>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,6 +158,7 @@ fn settings(section: &mut Section<'_, '_>) -> Endpoint {
         concurrency: section.read("concurrency", count(1..=MOST)),
         idle_timeout: section.read("idle_timeout", time_limit),
         trace: section.read("trace", flag),
+        network: section.read("network", choice(NETWORKS)),
         ..Endpoint::default()
     }
 }
@@ -171,7 +173,6 @@ fn not_yet(section: &mut Section<'_, '_>) {
     section.not_yet("tls", &[]);
     section.not_yet("http", &[Harmless::Text("auto"), Harmless::Text("1.1")]);
     section.not_yet("proxy", &[Harmless::Text("none"), Harmless::Text("env")]);
-    section.not_yet("network", &[Harmless::Text("any")]);
 }
 
 fn id(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
@@ -293,6 +294,7 @@ const ENVELOPES: &[(&str, Option<Envelope>)] = &[
 ];
 const FORMATS: &[(&str, Option<Format>)] =
     &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
+const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
 const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
 const WHEN_FULL: &[(&str, Option<WhenFull>)] =
     &[("dead_letter", Some(WhenFull::DeadLetter)), ("reject", Some(WhenFull::Reject)), ("drop_oldest", None)];

@@ -13,7 +13,7 @@ mod reader;
 mod signature;
 mod values;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -30,6 +30,7 @@ use self::{
     values::{count, duration, filled, flag, list, path, size, some, string, text, time_limit},
 };
 use super::{
+    Address,
     problems::{Code, Problem, Problems},
     secrets::Text,
     source::Span,
@@ -50,7 +51,10 @@ pub(super) struct File {
 
 #[derive(Default)]
 pub(super) struct Listen {
-    pub(super) address: Option<At<SocketAddr>>,
+    /// Of a Unix socket as it was written: relative to the config file.
+    pub(super) address: Option<At<Address>>,
+    pub(super) mode: Option<At<u32>>,
+    pub(super) uids: Option<At<Vec<At<u64>>>>,
     pub(super) max_body: Option<At<u64>>,
     pub(super) max_batch: Option<At<u64>>,
     pub(super) header_timeout: Option<At<Duration>>,
@@ -144,11 +148,11 @@ fn table<T: Default>(
 }
 
 fn listen(section: &mut Section<'_, '_>) -> Listen {
-    for key in ["mode", "uids", "source"] {
-        section.not_yet(key, &[]);
-    }
+    section.not_yet("source", &[]);
     Listen {
         address: section.read("address", address),
+        mode: section.read("mode", mode),
+        uids: section.read("uids", some(count(0..=MOST))),
         max_body: section.read("max_body", size),
         max_batch: section.read("max_batch", count(1..=MOST)),
         header_timeout: section.read("header_timeout", time_limit),
@@ -173,13 +177,23 @@ fn dedupe(section: &mut Section<'_, '_>) -> Dedupe {
     Dedupe { ids: dedupe.read("ids", count(0..=MOST)), window: dedupe.read("window", time_limit) }
 }
 
-fn address(node: &Node<'_>, problems: &mut Problems) -> Option<SocketAddr> {
-    let text = filled(node, problems)?;
-    if text.starts_with("unix:") {
-        problems.push(Problem::error(Code::NotAvailable, &node.span, "a Unix socket as `address` is not available yet"));
-        return None;
+fn address(node: &Node<'_>, problems: &mut Problems) -> Option<Address> {
+    let text = path(node, problems)?;
+    match text.strip_prefix("unix:") {
+        Some("") => node.bad("the socket's path is missing, like \"unix:/run/sidehook.sock\"", problems),
+        Some(path) => Some(Address::Unix(path.into())),
+        None => match text.parse() {
+            Ok(address) => Some(Address::Tcp(address)),
+            Err(_) => node.bad("write an IP address and a port, like \"127.0.0.1:7070\", or \"unix:PATH\"", problems),
+        },
     }
-    text.parse().ok().or_else(|| node.bad("write an IP address and a port, like \"127.0.0.1:7070\"", problems))
+}
+
+/// A file's permissions, in octal.
+fn mode(node: &Node<'_>, problems: &mut Problems) -> Option<u32> {
+    let text = filled(node, problems)?;
+    let octal = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)).then(|| u32::from_str_radix(&text, 8).ok()).flatten();
+    octal.filter(|mode| *mode <= 0o777).or_else(|| node.bad("write it in octal, like \"0660\"", problems))
 }
 
 /// One secret, or two while one replaces the other.

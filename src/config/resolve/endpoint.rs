@@ -15,7 +15,7 @@ use crate::{
         raw::{self, At, Backoff},
     },
     encode::{self, Shape},
-    endpoint::{Bounds, Endpoint, Success, Target, WhenFull},
+    endpoint::{Bounds, Endpoint, Network, Success, Target, WhenFull},
     envelope::Envelope,
     retry,
     sign::Secret,
@@ -79,7 +79,7 @@ fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_
             if secret {
                 secrets.push(text);
             }
-            Some(target)
+            Some(Target { network: or(&typed.network, Network::Any), ..target })
         }
         Err(error) => {
             scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(error.to_string()));

@@ -37,6 +37,7 @@ pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
         concurrency: first(&own.concurrency, &defaults.concurrency),
         idle_timeout: first(&own.idle_timeout, &defaults.idle_timeout),
         trace: first(&own.trace, &defaults.trace),
+        network: first(&own.network, &defaults.network),
     }
 }
 

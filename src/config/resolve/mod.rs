@@ -11,14 +11,14 @@ mod merge;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Config, Content, Dedupe, Listen, Outside, Shutdown, State,
+    Address, Config, Content, Dedupe, Listen, Outside, Shutdown, State,
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
@@ -118,9 +118,21 @@ fn bytes(size: u64) -> usize {
 }
 
 fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
-    if let Some(address) = typed.address.as_ref().filter(|address| !address.value.ip().is_loopback() && typed.token.is_none()) {
+    let address = match or(&typed.address, Address::Tcp((Ipv4Addr::LOCALHOST, 7070).into())) {
+        Address::Unix(path) => Address::Unix(scope.secrets.directory.join(path)),
+        tcp => tcp,
+    };
+    let is_open = address.tcp().is_some_and(|address| !address.ip().is_loopback());
+    if let Some(address) = typed.address.as_ref().filter(|_| is_open && typed.token.is_none()) {
         let problem = Problem::error(Code::Conflict, &address.span, "a listener that others can reach needs a token");
         scope.problems.push(problem.help("add token = { env = \"NAME\" }, or listen on \"127.0.0.1:7070\""));
+    }
+    let of_socket = [("mode", typed.mode.as_ref().map(|at| &at.span)), ("uids", typed.uids.as_ref().map(|at| &at.span))];
+    for (key, span) in of_socket.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        if address.tcp().is_some() {
+            let problem = Problem::error(Code::Conflict, span, format!("`{key}` goes with a Unix socket only"));
+            scope.problems.push(problem.help("listen on one: address = \"unix:/run/sidehook.sock\""));
+        }
     }
     let mut tokens = Vec::new();
     for token in typed.token.iter().flat_map(|tokens| &tokens.value) {
@@ -132,7 +144,9 @@ fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
         }
     }
     Listen {
-        address: or(&typed.address, SocketAddr::from((Ipv4Addr::LOCALHOST, 7070))),
+        address,
+        mode: or(&typed.mode, 0o660),
+        uids: typed.uids.iter().flat_map(|uids| &uids.value).filter_map(|uid| uid.value.try_into().ok()).collect(),
         max_body: bytes(or(&typed.max_body, 1 << 20)),
         max_batch: bytes(or(&typed.max_batch, 1000)),
         header_timeout: or(&typed.header_timeout, Duration::from_secs(5)),

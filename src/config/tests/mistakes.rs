@@ -36,7 +36,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "tls = { ca = \"ca.pem\" }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "network = \"public\"",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",
         "auth = { type = \"oauth2\", token_url = \"https://x/\" }",
@@ -62,10 +61,7 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         endpoint(keys);
     }
     for source in [
-        "[listen]\nmode = \"0660\"",
-        "[listen]\nuids = [0]",
         "[listen]\nsource = \"/x\"",
-        "[listen]\naddress = \"unix:/run/x.sock\"",
         "[admin]\naddress = \"127.0.0.1:1\"",
         "[log]\nrotate = { keep = 3 }",
         "[log]\nformat = \"ecs\"",
@@ -188,8 +184,25 @@ fn spell(problems: &Problems) -> Vec<String> {
 const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[listen]\naddress = \"localhost:80\"",
-        &["2:11 bad-value: bad value for `address`: write an IP address and a port, like \"127.0.0.1:7070\""],
+        &["2:11 bad-value: bad value for `address`: write an IP address and a port, like \"127.0.0.1:7070\", or \"unix:PATH\""],
     ),
+    (
+        "[listen]\naddress = \"unix:\"",
+        &["2:11 bad-value: bad value for `address`: the socket's path is missing, like \"unix:/run/sidehook.sock\""],
+    ),
+    (
+        "[listen]\nmode = \"0660\"\nuids = [0]",
+        &["2:8 conflict: `mode` goes with a Unix socket only", "3:8 conflict: `uids` goes with a Unix socket only"],
+    ),
+    (
+        "[listen]\naddress = \"unix:s\"\nmode = \"0680\"",
+        &["3:8 bad-value: bad value for `mode`: write it in octal, like \"0660\""],
+    ),
+    (
+        "[listen]\naddress = \"unix:s\"\nmode = \"7777\"",
+        &["3:8 bad-value: bad value for `mode`: write it in octal, like \"0660\""],
+    ),
+    ("[listen]\naddress = \"unix:s\"\nuids = []", &["3:8 bad-value: bad value for `uids`: needs at least one"]),
     (
         "[listen]\nhosts = [\"a\", \"http://b\"]",
         &["2:15 bad-value: bad value for `hosts`: write a host name or an address, without scheme and port"],

@@ -7,7 +7,7 @@ use std::{env::VarError, io, time::Duration};
 use super::*;
 use crate::{
     encode,
-    endpoint::{Auth, Bounds, HeaderText, WhenFull},
+    endpoint::{Auth, Bounds, HeaderText, Network, WhenFull},
     envelope::Envelope,
     retry::{On, Policy, Waits},
 };
@@ -124,7 +124,7 @@ fn the_example_of_the_interface_says_what_it_says() {
 fn what_is_left_out_has_the_defaults_of_the_interface() {
     let config = good("# nothing\n");
     let listen = &config.listen;
-    assert_eq!(listen.address, "127.0.0.1:7070".parse().unwrap());
+    assert_eq!((listen.address.to_string(), listen.mode, &*listen.uids), ("127.0.0.1:7070".to_owned(), 0o660, &[][..]));
     assert_eq!((listen.max_body, listen.max_batch, listen.max_connections), (1 << 20, 1000, 1024));
     assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (5 * SECOND, 10 * SECOND, 75 * SECOND));
     assert_eq!((listen.dedupe.ids, listen.dedupe.window), (10_000, 600 * SECOND));
@@ -136,6 +136,7 @@ fn what_is_left_out_has_the_defaults_of_the_interface() {
 
     let endpoint = endpoint("");
     assert_eq!((&endpoint.method, endpoint.active, endpoint.trace), (&Method::POST, true, false));
+    assert_eq!(endpoint.target.network, Network::Any);
     assert_eq!((endpoint.shape.envelope, &endpoint.shape.format), (Envelope::Event, &encode::Format::Json));
     assert_eq!((endpoint.timeout, endpoint.idle_timeout, endpoint.concurrency), (10 * SECOND, 4 * SECOND, 8));
     assert_eq!(endpoint.queue, Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter });
@@ -194,6 +195,7 @@ fn every_available_key_is_taken() {
         concurrency = 1
         idle_timeout = "9s"
         trace = true
+        network = "public"
         retry = { schedule = ["1s", "2m"], max_delay = "1h", jitter = 0, max_age = "24h", on = "any" }
         queue = { events = 3, bytes = "4KiB", when_full = "reject" }
         headers = { User-Agent = "shop/1", X-Braces = { env = "BRACES" } }
@@ -204,12 +206,21 @@ fn every_available_key_is_taken() {
     assert_eq!(endpoint.shape.content_type, "text/xml; charset=utf-8");
     assert_eq!([200, 201, 404].map(|status| endpoint.success.contains(status)), [true, false, true]);
     assert_eq!((endpoint.concurrency, endpoint.idle_timeout, endpoint.trace), (1, 9 * SECOND, true));
+    assert_eq!(endpoint.target.network, Network::Public);
     let waits = Waits::Schedule([SECOND, 120 * SECOND].into());
     let (max_delay, max_age) = (3600 * SECOND, Some(86_400 * SECOND));
     assert_eq!(endpoint.retry, Policy { waits, max_delay, jitter: 0.0, max_age, on: On::Any });
     assert_eq!(endpoint.queue, Bounds { events: 3, bytes: 4 << 10, when_full: WhenFull::Reject });
     // A referenced value is sent as it is: nothing in it is a placeholder.
     assert!(matches!(&headers(&endpoint)[..], [_, ("x-braces", HeaderText::Fixed(braces))] if braces == "{id}"));
+}
+
+#[test]
+fn a_unix_socket_lies_where_the_file_says_and_needs_no_token() {
+    let listen = good("[listen]\naddress = \"unix:run/in.sock\"\nmode = \"0606\"\nuids = [0, 4294967295]").listen;
+    assert_eq!(listen.address.to_string(), "unix:conf/run/in.sock");
+    assert_eq!((listen.mode, listen.uids), (0o606, vec![0, u32::MAX]));
+    assert_eq!(good("[listen]\naddress = \"unix:/run/in.sock\"").listen.address.to_string(), "unix:/run/in.sock");
 }
 
 #[test]

@@ -349,6 +349,18 @@ async fn a_connection_is_used_again_until_it_was_idle_for_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_in_constant_use_is_given_up_after_a_minute() {
+    let world = World::start(one_at_a_time(), |_| Reply::Status(200));
+    for n in 0..50 {
+        world.post(&format!("e-{n}"));
+        sleep(seconds(3)).await;
+    }
+    let seen = world.received(50).await;
+    assert!(seen.iter().all(|seen| seen.connection == seen.at.as_secs() as usize / 60), "{seen:#?}");
+    assert_eq!(world.finished().await.telling("delivered").len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_connections_are_closed_when_the_target_changes_and_not_for_other_settings() {
     let world = World::start(versioned("old", 8), |_| Reply::Status(200));
     world.post("e-1");

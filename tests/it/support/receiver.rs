@@ -105,6 +105,12 @@ impl Receiver {
         receiver
     }
 
+    /// The same, but closing a connection when a second request comes on it.
+    pub(crate) fn using_each_connection_once(self) -> Receiver {
+        self.shared.script.lock().unwrap().reply = Reply::UsedUp;
+        self
+    }
+
     /// The same, with this header in every answer.
     pub(crate) fn with_header(self, name: &str, value: &str) -> Receiver {
         self.shared.script.lock().unwrap().headers.push((name.to_owned(), value.to_owned()));

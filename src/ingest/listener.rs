@@ -1,0 +1,147 @@
+//! Where connections come from: a TCP port or a Unix socket.
+//!
+//! **Invariant:** a socket file has its mode before anybody can connect through it, never takes the place of one that
+//! somebody listens at, and is removed by the one who made it, and only if it is still there.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+
+/// An open door.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    /// In this order: when it closes, its name goes first.
+    Unix(SocketFile, UnixListener),
+}
+
+/// Somebody at the door.
+pub(super) enum Guest {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    pub async fn tcp(address: SocketAddr) -> io::Result<Listener> {
+        Ok(Listener::Tcp(TcpListener::bind(address).await?))
+    }
+
+    /// Makes a socket at `path`, in place of one that nobody listens at any more.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrInUse`] where somebody does, or where something else has that name.
+    pub async fn unix(path: &Path, mode: u32) -> io::Result<Listener> {
+        let made = beside(path);
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(&made)?;
+        // Bound is not yet listening: until the mode is right nobody is let in.
+        let file = SocketFile::of(made)?;
+        file.set_mode(mode)?;
+        let listener = socket.listen(BACKLOG)?;
+        clear(path).await?;
+        Ok(Listener::Unix(file.renamed(path)?, listener))
+    }
+
+    /// Of a TCP listener.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<Guest> {
+        match self {
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| Guest::Tcp(stream)),
+            Listener::Unix(_, listener) => listener.accept().await.map(|(stream, _)| Guest::Unix(stream)),
+        }
+    }
+}
+
+/// A socket's name in the file system, removed when this is dropped.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// The socket that was just made at `path`.
+    fn of(path: PathBuf) -> io::Result<SocketFile> {
+        let identity = identity(&path)?;
+        Ok(SocketFile { path, identity })
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+    }
+
+    /// Gives it the name `path`, which nobody else may have by now.
+    fn renamed(self, path: &Path) -> io::Result<SocketFile> {
+        // A rename would take the name from whoever has just got it.
+        fs::hard_link(&self.path, path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => io::ErrorKind::AddrInUse.into(),
+            _ => error,
+        })?;
+        Ok(SocketFile { path: path.to_owned(), identity: self.identity })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // If it cannot be removed, the next to listen here finds it dead.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Sees to it that `path` is free, if need be by removing a socket that nobody listens at.
+async fn clear(path: &Path) -> io::Result<()> {
+    match is_dead(path).await {
+        Ok(true) => {}
+        Ok(false) => return Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // Somebody else may be doing the same: whoever has moved it away looks again at what it has in hand.
+    let aside = beside(path);
+    fs::rename(path, &aside)?;
+    if is_dead(&aside).await? {
+        return fs::remove_file(&aside);
+    }
+    // A link and not a rename: it must not take the name from a third.
+    let _ = fs::hard_link(&aside, path);
+    fs::remove_file(&aside)?;
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Whether `path` is a socket that nobody listens at.
+async fn is_dead(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Ok(false),
+        Err(error) => Ok(error.kind() == io::ErrorKind::ConnectionRefused),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// A name in the same folder that nobody has, no longer than need be: the system allows 107 bytes in all.
+fn beside(path: &Path) -> PathBuf {
+    let random = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+    path.with_file_name(format!(".{:07x}", random & 0xfff_ffff))
+}
+
+/// As many as wait at a TCP listener.
+const BACKLOG: u32 = 1024;
