@@ -54,7 +54,7 @@ async fn an_endpoint_at_the_sidecars_own_address_is_no_loop() {
     for (n, host) in ["127.0.0.1", "[::ffff:127.0.0.1]"].into_iter().enumerate() {
         let url = format!("http://{host}:{}/events/loop", sidecar.address().port());
         assert_eq!(sidecar.edit(&everything_to(&[("hook", &url, "")])).await["outcome"], "loaded");
-        sidecar.event(EVENT).await.accepted();
+        sidecar.event(EVENT.replace("e-1", &format!("e-{n}"))).await.accepted();
         assert_eq!(sidecar.logged("failed", n + 1).await[n]["error_code"], "network_forbidden", "{host}");
     }
 }
