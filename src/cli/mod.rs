@@ -11,6 +11,7 @@ mod demo;
 mod health;
 mod listen;
 mod receiver;
+mod replay;
 mod run;
 mod send;
 mod sidecar;
@@ -50,6 +51,9 @@ enum Command {
     /// Print a manual page, in roff
     #[command(hide = true, after_help = MAN_EXAMPLES)]
     Man(completions::Man),
+    /// Post dead letters again
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(replay::Replay),
     /// Run the sidecar
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Run),
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Listen(listen) => listen.run(),
         Command::Man(man) => man.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
         Command::Send(send) => send.run(),
         Command::Verify(verify) => verify.run(),
@@ -158,6 +163,13 @@ const LISTEN_EXAMPLES: &str = "Examples:
 const MAN_EXAMPLES: &str = "Examples:
   sidehook man > /usr/local/share/man/man1/sidehook.1
   sidehook man replay | man -l -";
+
+const REPLAY_EXAMPLES: &str = "Examples:
+  sidehook replay state/dead_letters.jsonl --dry-run
+  sidehook replay state/dead_letters.jsonl --endpoint billing --since 24h --rate 100/s
+
+FILE is renamed to FILE.replaying, and a sidecar begins a new one; a left-over FILE.replaying goes first. What is not
+answered 202 goes back into FILE, also at Ctrl-C. Exits 0 if all that was selected was accepted, else 1.";
 
 const RUN_EXAMPLES: &str = "Examples:
   sidehook run

@@ -21,6 +21,7 @@ mod moves;
 mod queue;
 mod refusals;
 mod reload;
+mod replay;
 mod retries;
 mod routing;
 mod send;
