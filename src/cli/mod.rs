@@ -17,6 +17,7 @@ mod send;
 mod sidecar;
 mod signature;
 mod terminal;
+mod test;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -60,6 +61,9 @@ enum Command {
     /// Post an event to a running sidecar
     #[command(after_help = SEND_EXAMPLES)]
     Send(send::Send),
+    /// Send a ping to an endpoint, and show request and answer
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(test::Test),
     /// Verify the signature of a request
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::Verify),
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
         Command::Send(send) => send.run(),
+        Command::Test(test) => test.run(),
         Command::Verify(verify) => verify.run(),
     };
     done.unwrap_or_else(|error| {
@@ -182,6 +187,13 @@ const SEND_EXAMPLES: &str = r#"Examples:
   sidehook send purchase.completed --data '{"sku": "gold", "total": 12.50}'
   sidehook send purchase.completed --data @event.json --id order-17 --wait 10
   jq .order orders.json | sidehook send order.created --data - --json"#;
+
+const TEST_EXAMPLES: &str = "Examples:
+  sidehook test billing
+  sidehook test billing --config /etc/sidehook/sidehook.toml --json
+
+It is one attempt, made by this command and not by a running sidecar, also at an endpoint that is not active.
+Exits 0 if the answer is a success, else 1.";
 
 const VERIFY_EXAMPLES: &str = "Examples:
   sidehook verify --scheme standard --secret env:BILLING_SECRET --headers headers.txt --body body.json

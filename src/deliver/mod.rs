@@ -11,6 +11,7 @@
 mod attempt;
 mod client;
 mod lane;
+mod ping;
 
 use std::future::Future;
 
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Request};
 
 pub use client::Client;
 pub use lane::{Lane, Surroundings};
+pub use ping::{Pong, ping};
 
 use crate::{endpoint::Target, retry::Failure};
 

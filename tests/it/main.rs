@@ -28,4 +28,5 @@ mod send;
 mod shutdown;
 mod signatures;
 mod support;
+mod test;
 mod verify;
