@@ -24,6 +24,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::config;
+
 /// What can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "sidehook", version, about, arg_required_else_help = true)]
@@ -109,18 +111,25 @@ pub fn main() -> ExitCode {
         Command::Verify(verify) => verify.run(),
     };
     done.unwrap_or_else(|error| {
-        terminal::complain(format_args!("error: {error:#}"));
-        ExitCode::from(match error.downcast_ref() {
+        let code = match error.downcast_ref() {
+            Some(Stop::Config(problems)) => {
+                terminal::complain(problems);
+                return ExitCode::from(COULD_NOT_START);
+            }
             Some(Stop::CouldNotStart(_)) => COULD_NOT_START,
             Some(Stop::Usage(_)) => WRONG_USAGE,
             None => DOES_NOT_HOLD,
-        })
+        };
+        terminal::complain(format_args!("error: {error:#}"));
+        ExitCode::from(code)
     })
 }
 
 /// An error with an exit code of its own; any other means that the thing asked about does not hold.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
+    #[error("{0}")]
+    Config(config::Problems),
     #[error("{0:#}")]
     CouldNotStart(anyhow::Error),
     #[error("{0}")]

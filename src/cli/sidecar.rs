@@ -38,7 +38,7 @@ impl Which {
     pub(super) fn find(&self) -> anyhow::Result<Sidecar> {
         let path = self.config.path();
         let listen = match self.config.is_named() || path.exists() {
-            true => Some(config::load_listen(&path).map_err(|problems| Stop::CouldNotStart(problems.into()))?),
+            true => Some(config::load_listen(&path).map_err(Stop::Config)?),
             false => None,
         };
         let token = match listen.as_ref().and_then(|listen| listen.tokens.first()) {

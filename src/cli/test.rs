@@ -39,7 +39,7 @@ impl Test {
                 Stop::Usage("--disable-on-failure needs the admin listener, which is not available yet".to_owned()).into()
             );
         }
-        let config = config::load(&self.config.path()).map_err(|problems| Stop::CouldNotStart(problems.into()))?;
+        let config = config::load(&self.config.path()).map_err(Stop::Config)?;
         let endpoint = self.endpoint(&config)?;
         let request = ping(endpoint)?;
         if !self.json {

@@ -103,6 +103,23 @@ async fn an_interrupt_puts_back_what_was_not_accepted() {
 }
 
 #[tokio::test]
+async fn one_that_was_killed_leaves_every_line_to_the_next() {
+    let sidecar = Receiver::replying([202, 429]).await.with_header("retry-after", "60");
+    let all = [dead("one"), dead("two"), dead("three")];
+    let (folder, path) = folder(&all);
+    let process = Process::start(&mut sidehook(folder.path(), &["replay", "dead.jsonl", "--to", &sidecar.url()]));
+    sidecar.received(2).await;
+    process.signal("KILL");
+    process.exit_status().await;
+    assert_eq!(lines(&aside(folder.path())), all);
+    fs::write(&path, dead("four") + "\n").unwrap();
+    sidecar.now_replying([202]);
+    let said = run(folder.path(), &["replay", "dead.jsonl", "--to", &sidecar.url()]).await;
+    assert_eq!((said.code, &*said.stdout), (0, "4 accepted\n"), "{}", said.stderr);
+    assert!(!path.exists() && !aside(folder.path()).exists());
+}
+
+#[tokio::test]
 async fn without_a_sidecar_or_the_right_token_everything_stays() {
     let refusing = Receiver::replying([401]).await.with_body("{\"code\":\"unauthorized\"}");
     for (to, why) in [(closed_port(), "no sidecar at"), (refusing.url(), "401 unauthorized")] {

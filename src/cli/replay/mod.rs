@@ -229,8 +229,9 @@ impl Round<'_> {
 
     /// Waits for its turn; whether it was interrupted.
     async fn wait(&mut self) -> bool {
-        if *self.interrupted.borrow() {
-            return true;
+        // A timer takes a millisecond even for nothing.
+        if *self.interrupted.borrow() || self.next <= Instant::now() {
+            return *self.interrupted.borrow();
         }
         tokio::select! {
             () = sleep_until(self.next) => false,
