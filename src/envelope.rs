@@ -47,6 +47,18 @@ impl Envelope {
             ])),
         }
     }
+
+    /// As [`Envelope::wrap`], for the ping of a test: what seals type and time itself carries nothing else.
+    pub fn wrap_ping<R>(self, event: &Event<'_>, write: impl FnOnce(&Node<'_>) -> R) -> R {
+        match self {
+            Envelope::Md5 => {
+                let sealed =
+                    [("type", Node::Text(event.event_type)), ("epoch_timestamp", Node::Integer(event.time.unix_seconds))];
+                write(&Node::Object(&[("payload", Node::Object(&sealed)), ("md5", Node::Md5)]))
+            }
+            Envelope::Event | Envelope::None | Envelope::Standard => self.wrap(event, event.data, write),
+        }
+    }
 }
 
 /// A part of a shape.

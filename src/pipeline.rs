@@ -80,6 +80,15 @@ pub fn prepare<'e>(
     Ok((Prepared { event: Kept::new(event, data), bodies }, whose))
 }
 
+/// The request of a ping, the event of a test: it has one attempt, and neither route nor transform.
+pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
+    let shape = &endpoint.shape;
+    let body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone() };
+    let Event { id, event_type, time, trace, .. } = *event;
+    let event = Head { id, event_type, time, trace };
+    Ok(render(endpoint, Attempt { event, body: &body, number: 1, now, headers: HeaderMap::new() }))
+}
+
 /// One attempt at an event: which, when, and over whose header map, for making one anew costs more than filling it.
 pub struct Attempt<'a> {
     pub event: Head<'a>,

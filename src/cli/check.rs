@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigFile, DOES_NOT_HOLD};
+use super::{ConfigFile, DOES_NOT_HOLD, terminal};
 use crate::config;
 
 #[derive(Debug, clap::Args)]
@@ -15,20 +15,21 @@ pub(super) struct Check {
 }
 
 impl Check {
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
     pub(super) fn run(&self) -> ExitCode {
         let path = self.config.path();
         match config::load(&path) {
             Ok(config) => {
-                eprint!("{}", config.warnings);
+                terminal::complain(&config.warnings);
                 if self.strict && !config.warnings.is_empty() {
                     return ExitCode::from(DOES_NOT_HOLD);
                 }
-                println!("{}: ok, {} endpoints, {} routes", path.display(), config.endpoints.len(), config.routes.len());
+                let endpoints = terminal::count(config.endpoints.len(), "endpoint");
+                let routes = terminal::count(config.routes.len(), "route");
+                terminal::print(format_args!("{}: ok, {endpoints}, {routes}", path.display()));
                 ExitCode::SUCCESS
             }
             Err(problems) => {
-                eprint!("{problems}");
+                terminal::complain(&problems);
                 ExitCode::from(DOES_NOT_HOLD)
             }
         }

@@ -1,12 +1,19 @@
 //! `sidehook demo`: the whole thing at work, in one process, on free ports and a temporary folder.
 
-use std::{collections::HashMap, convert::Infallible, fmt::Write as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use md5::{Digest, Md5};
 use tokio::{
@@ -15,7 +22,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{COULD_NOT_START, DOES_NOT_HOLD};
+use super::{
+    COULD_NOT_START, DOES_NOT_HOLD,
+    receiver::{self, Arrived, Manner},
+    terminal,
+};
 use crate::{
     app::{App, Shutdown},
     config::{self, Config},
@@ -26,19 +37,18 @@ use crate::{
 pub(super) struct Demo {}
 
 impl Demo {
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
     pub(super) fn run(&self) -> ExitCode {
         match super::run::runtime().and_then(|runtime| runtime.block_on(demo())) {
             Ok(failures) if failures.is_empty() => {
-                println!("All {} requests arrived and verified.", DELIVERIES);
+                terminal::print(format_args!("All {} requests arrived and verified.", DELIVERIES));
                 ExitCode::SUCCESS
             }
             Ok(failures) => {
-                failures.iter().for_each(|failure| eprintln!("error: {failure}"));
+                failures.iter().for_each(|failure| terminal::complain(format_args!("error: {failure}")));
                 ExitCode::from(DOES_NOT_HOLD)
             }
             Err(error) => {
-                eprintln!("error: {error:#}");
+                terminal::complain(format_args!("error: {error:#}"));
                 ExitCode::from(COULD_NOT_START)
             }
         }
@@ -46,14 +56,16 @@ impl Demo {
 }
 
 /// Runs it all; says what did not go as it should.
-#[expect(clippy::print_stdout, reason = "this is the command line")]
 async fn demo() -> anyhow::Result<Vec<String>> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let (receiver, mut arrived) = receiver().await?;
     let path = folder.path().join("sidehook.toml");
     let text = CONFIG.replace("{receiver}", &receiver.to_string());
-    println!("The config, {}:\n\n{}", path.display(), indented(&text));
+    terminal::print(format_args!("The config, {}:\n\n{}", path.display(), terminal::indented(&text)));
     std::fs::write(&path, text)?;
+    for (name, secret) in SECRETS {
+        std::fs::write(folder.path().join(name), secret)?;
+    }
     let config = config::load(&path).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let app = App::bind(&path).await?;
     let sidecar = app.address().context("the demo listens on a port")?;
@@ -61,7 +73,7 @@ async fn demo() -> anyhow::Result<Vec<String>> {
     let running = tokio::spawn(app.run(shutdown));
     for (target, body) in EVENTS {
         let (status, answer) = post(sidecar, target, body).await?;
-        println!("POST {target}\n{}\n{status} {answer}\n", indented(body));
+        terminal::print(format_args!("POST {target}\n{}\n{status} {answer}\n", terminal::indented(body)));
     }
     let mut failures = Vec::new();
     for _ in 0..DELIVERIES {
@@ -69,104 +81,54 @@ async fn demo() -> anyhow::Result<Vec<String>> {
             failures.push(format!("no further request arrived within {PATIENCE:?}"));
             break;
         };
-        println!("{}", request.shown());
-        match request.verify(&config) {
-            Ok(verified) => println!("    -> {verified}, answered {}\n", request.answer.as_u16()),
+        terminal::print(request.shown());
+        match verify(&request, &config) {
+            Ok(verified) => terminal::print(format_args!("    -> {verified}, answered {}\n", request.answer.as_u16())),
             Err(failure) => {
-                println!("    -> {failure}\n");
+                terminal::print(format_args!("    -> {failure}\n"));
                 failures.push(failure);
             }
         }
     }
     trigger.drain();
     running.await.context("the sidecar has failed")?;
-    println!("The delivery log:\n\n{}", indented(&read_log(folder.path())?));
+    terminal::print(format_args!("The delivery log:\n\n{}", terminal::indented(&read_log(folder.path())?)));
     Ok(failures)
 }
 
-/// A request as it arrived, and how it was answered.
-struct Arrived {
-    head: http::request::Parts,
-    body: Bytes,
-    answer: StatusCode,
+/// What could be verified of a request, or why it could not.
+fn verify(request: &Arrived, config: &Config) -> Result<&'static str, String> {
+    let path = request.head.uri.path();
+    let named = |endpoint: &&Arc<Endpoint>| endpoint.target.path_and_query.path() == path;
+    let endpoint = config.endpoints.iter().find(named).ok_or_else(|| format!("{path}: no endpoint has this path"))?;
+    for signer in &endpoint.signatures {
+        request.verify(signer).map_err(|error| format!("{path}: the signature does not verify: {error}"))?;
+    }
+    if !endpoint.signatures.is_empty() {
+        return Ok("the signature verifies");
+    }
+    verify_md5(&request.body).then_some("the MD5 is that of the payload").ok_or_else(|| format!("{path}: the MD5 is wrong"))
 }
 
-impl Arrived {
-    fn shown(&self) -> String {
-        let mut text = format!("    {} {} HTTP/1.1\n", self.head.method, self.head.uri);
-        for (name, value) in &self.head.headers {
-            let _ = writeln!(text, "    {name}: {}", String::from_utf8_lossy(value.as_bytes()));
-        }
-        text.push('\n');
-        text.push_str(&indented(&String::from_utf8_lossy(&self.body)));
-        text
-    }
-
-    /// What could be verified of it, or why it could not.
-    fn verify(&self, config: &Config) -> Result<&'static str, String> {
-        let path = self.head.uri.path();
-        let named = |endpoint: &&Arc<Endpoint>| endpoint.target.path_and_query.path() == path;
-        let endpoint = config.endpoints.iter().find(named).ok_or_else(|| format!("{path}: no endpoint has this path"))?;
-        for signer in &endpoint.signatures {
-            let verified = signer.verify(&self.head.headers, self.head.method.as_str(), path, &self.body);
-            verified.map_err(|error| format!("{path}: the signature does not verify: {error}"))?;
-        }
-        if !endpoint.signatures.is_empty() {
-            return Ok("the signature verifies");
-        }
-        self.verify_md5().then_some("the MD5 is that of the payload").ok_or_else(|| format!("{path}: the MD5 is wrong"))
-    }
-
-    /// As a receiver of the `md5` envelope in XML would: over the text from `<payload>` to `</payload>`.
-    fn verify_md5(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.body);
-        let payload = text.find("<payload>").zip(text.find("</payload>"));
-        let payload = payload.and_then(|(from, to)| text.get(from..to + "</payload>".len()));
-        let sum = payload.map(|payload| data_encoding::HEXLOWER.encode(&Md5::digest(payload)));
-        sum.is_some_and(|sum| text.contains(&format!("<md5>{sum}</md5>")))
-    }
+/// As a receiver of the `md5` envelope in XML would: over the text from `<payload>` to `</payload>`.
+fn verify_md5(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let payload = text.find("<payload>").zip(text.find("</payload>"));
+    let payload = payload.and_then(|(from, to)| text.get(from..to + "</payload>".len()));
+    let sum = payload.map(|payload| data_encoding::HEXLOWER.encode(&Md5::digest(payload)));
+    sum.is_some_and(|sum| text.contains(&format!("<md5>{sum}</md5>")))
 }
 
 /// A receiver of everything; it is not well at first, as receivers are.
-async fn receiver() -> anyhow::Result<(std::net::SocketAddr, mpsc::UnboundedReceiver<Arrived>)> {
+async fn receiver() -> anyhow::Result<(std::net::SocketAddr, mpsc::Receiver<Arrived>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
     let address = listener.local_addr()?;
-    let (arrived, requests) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let seen = Arc::new(std::sync::Mutex::new(HashMap::new()));
-        while let Ok((stream, _)) = listener.accept().await {
-            let (arrived, seen) = (arrived.clone(), Arc::clone(&seen));
-            let service = service_fn(move |request| {
-                let (arrived, seen) = (arrived.clone(), Arc::clone(&seen));
-                async move { Ok::<_, Infallible>(take(request, &arrived, &seen).await) }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    Ok((address, requests))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the sidecar sends what this demo posted")]
-async fn take(
-    request: Request<Incoming>,
-    arrived: &mpsc::UnboundedSender<Arrived>,
-    seen: &std::sync::Mutex<HashMap<String, u32>>,
-) -> Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let visits = {
-        let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let visits = seen.entry(head.uri.path().to_owned()).or_insert(0);
-        *visits += 1;
-        *visits
+    let well = AtomicBool::new(false);
+    let answer = move |head: &Parts| match head.uri.path() == UNWELL && !well.swap(true, Relaxed) {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => StatusCode::OK,
     };
-    let unwell = head.uri.path() == UNWELL && visits == 1;
-    let answer = if unwell { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    // Who shows what arrives may have seen enough.
-    let _ = arrived.send(Arrived { head, body, answer });
-    let mut response = Response::default();
-    *response.status_mut() = answer;
-    response
+    Ok((address, receiver::serve(listener, Manner { answer: Box::new(answer), delay: Duration::ZERO })))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sidecar's answers are short")]
@@ -185,13 +147,6 @@ fn read_log(folder: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(folder.join("deliveries.jsonl")).context("the delivery log cannot be read")
 }
 
-fn indented(text: &str) -> String {
-    text.lines().fold(String::new(), |mut indented, line| {
-        let _ = writeln!(indented, "    {line}");
-        indented
-    })
-}
-
 const CONFIG: &str = r#"[listen]
 address = "127.0.0.1:0"
 
@@ -201,7 +156,7 @@ deliveries = "deliveries.jsonl"
 [endpoints.billing]
 url = "http://{receiver}/billing"
 envelope = "standard"
-signature = { scheme = "standard", secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] }
+signature = { scheme = "standard", secrets = [{ file = "billing.secret" }] }
 retry = { attempts = 3, delay = "200ms" }
 
 [endpoints.marketplace]
@@ -215,7 +170,7 @@ url = "http://{receiver}/chat"
 format = "form"
 envelope = "none"
 headers = { X-Event = "{type}" }
-signature = { scheme = "slack", secrets = ["not so secret: this is a demo"] }
+signature = { scheme = "slack", secrets = [{ file = "chat.secret" }] }
 
 [[routes]]
 events = ["purchase.*"]
@@ -225,6 +180,10 @@ to = ["billing", "marketplace"]
 events = ["**", "!purchase.refunded"]
 to = ["chat"]
 "#;
+
+/// Files and what they hold.
+const SECRETS: [(&str, &str); 2] =
+    [("billing.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), ("chat.secret", "not so secret: this is a demo")];
 
 /// Targets and bodies.
 const EVENTS: [(&str, &str); 2] = [

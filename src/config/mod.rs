@@ -30,8 +30,9 @@ pub use self::{
     difference::difference,
     problems::{Code, Problem, Problems, Severity},
     reload::{Content, Watcher},
-    secrets::{Outside, ReadFile, ReadVariable},
+    secrets::{Error as SecretError, Outside, ReadFile, ReadVariable, typed_secret},
     source::Span,
+    units::{Error as UnitError, duration},
 };
 use crate::{endpoint::Endpoint, log::Destination, route::Route, sign::Secret};
 
@@ -147,7 +148,22 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     }
 }
 
+/// Reads where a config's sidecar listens. Secrets of endpoints are not looked up: only the sidecar may have them.
+///
+/// # Errors
+/// As [`load`], but for what is wrong between values elsewhere in the file.
+pub fn load_listen(path: &Path) -> Result<Listen, Problems> {
+    let source = text(path)?;
+    let mut problems = Problems::of(path, &source);
+    let file = raw::read(&source, &mut problems);
+    resolve::resolve_listen(&file, path, &Outside::process(), problems)
+}
+
 fn read(path: &Path) -> Result<Config, Problems> {
+    parse(&text(path)?, path, &Outside::process())
+}
+
+fn text(path: &Path) -> Result<String, Problems> {
     let unreadable = |code, message: String| {
         let mut problems = Problems::of(path, "");
         problems.push(Problem::whole(code, message));
@@ -164,7 +180,7 @@ fn read(path: &Path) -> Result<Config, Problems> {
     if source.trim().is_empty() {
         return Err(unreadable(Code::Empty, "the config file is empty".to_owned()));
     }
-    parse(&source, path, &Outside::process())
+    Ok(source)
 }
 
 /// Reads a config from text; `path` is what relative paths and messages refer to.

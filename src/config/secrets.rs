@@ -50,7 +50,7 @@ impl Text {
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     #[error("`{name}` is no credential's name: it has no `/`")]
     CredentialName { name: String },
     #[error("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd's LoadCredential=")]
@@ -63,6 +63,19 @@ pub(super) enum Error {
     Unreadable { path: String, error: io::Error },
     #[error("the environment variable {name} is not set")]
     Unset { name: String },
+}
+
+/// Reads a secret as the command line names it: `env:NAME`, `file:PATH`, or the text itself.
+///
+/// # Errors
+/// It is missing, empty or no text.
+pub fn typed_secret(typed: &str, outside: &Outside) -> Result<Secret, Error> {
+    let text = match typed.split_once(':') {
+        Some(("env", name)) => Text::Env(name.to_owned()),
+        Some(("file", path)) => Text::File(path.to_owned()),
+        _ => Text::Literal(typed.to_owned()),
+    };
+    Secrets { outside, directory: Path::new(""), files: Vec::new() }.reveal(&text)
 }
 
 /// Looks secrets up for one reading of the config, and remembers the files.
@@ -198,6 +211,17 @@ mod tests {
         ] {
             assert_eq!(reveal(&text).0.unwrap_err(), message);
         }
+    }
+
+    #[test]
+    fn a_typed_secret_says_where_it_is() {
+        let outside = outside();
+        let typed =
+            |text| typed_secret(text, &outside).map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string());
+        assert_eq!(typed("env:KEY").as_deref(), Ok("from env\n"));
+        assert_eq!(typed("file:conf/secrets/windows").as_deref(), Ok("windows"));
+        assert_eq!(typed("whsec:abc").as_deref(), Ok("whsec:abc"));
+        assert_eq!(typed("env:NOWHERE").unwrap_err(), "the environment variable NOWHERE is not set");
     }
 
     #[test]

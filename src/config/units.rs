@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Why a text is no duration, or no size; it says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     #[error("write a whole number and a unit, {examples}")]
     Malformed { examples: &'static str },
     #[error("the unit is missing: write \"{number}{unit}\"")]
@@ -20,7 +20,7 @@ pub(super) enum Error {
 }
 
 /// Reads `"250ms"`, `"5s"`, `"10m"`, `"1h"`; at most 8760h.
-pub(super) fn duration(text: &str) -> Result<Duration, Error> {
+pub fn duration(text: &str) -> Result<Duration, Error> {
     let millis = DURATION.read(text)?;
     Ok(Duration::from_millis(millis))
 }

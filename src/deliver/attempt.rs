@@ -124,25 +124,25 @@ impl Attempt<'_> {
             error: Cow::Owned(format!("the receiver answered {}", head.status)),
             retry_after: retry_after.and_then(|value| retry::retry_after(value, SystemTime::now())),
         };
-        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| self.masked(beginning)))
+        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| masked(self.endpoint, beginning)))
     }
+}
 
-    /// An answer's text for the log: a receiver may echo what it was sent, and secrets are not for the log.
-    fn masked(&self, beginning: &[u8]) -> Box<str> {
-        let mut text = String::from_utf8_lossy(beginning).into_owned();
-        let mut secrets: Vec<&str> = self.endpoint.secrets.iter().map(|secret| secret.expose()).collect();
-        // One may be a part of another.
-        secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
-        for secret in &secrets {
-            if text.contains(secret) {
-                text = text.replace(secret, MASK);
-            }
+/// An answer's text for people: a receiver may echo what it was sent, and secrets are not for them.
+pub(super) fn masked(endpoint: &Endpoint, beginning: &[u8]) -> Box<str> {
+    let mut text = String::from_utf8_lossy(beginning).into_owned();
+    let mut secrets: Vec<&str> = endpoint.secrets.iter().map(|secret| secret.expose()).collect();
+    // One may be a part of another.
+    secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
+    for secret in &secrets {
+        if text.contains(secret) {
+            text = text.replace(secret, MASK);
         }
-        if beginning.len() == RESPONSE {
-            mask_what_was_cut(&mut text, &secrets);
-        }
-        text.into_boxed_str()
     }
+    if beginning.len() == RESPONSE {
+        mask_what_was_cut(&mut text, &secrets);
+    }
+    text.into_boxed_str()
 }
 
 /// Masks the end of `text` where it is the beginning of a secret: the answer may go on with the rest of it.

@@ -12,6 +12,7 @@ mod attempt;
 mod client;
 mod dial;
 mod lane;
+mod ping;
 mod reach;
 mod resolver;
 
@@ -23,6 +24,7 @@ use http::{HeaderMap, HeaderValue, Request};
 pub use client::Client;
 pub use dial::OwnListeners;
 pub use lane::{Lane, Surroundings};
+pub use ping::{Pong, ping};
 
 use crate::{endpoint::Target, retry::Failure};
 

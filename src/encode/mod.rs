@@ -42,11 +42,23 @@ impl Shape {
     /// # Errors
     /// [`TooLarge`], in XML and form only: both repeat names, so a small payload can ask for gigabytes.
     pub fn body(&self, event: &Event<'_>, payload: &str) -> Result<Body, TooLarge> {
-        self.envelope.wrap(event, payload, |node| match &self.format {
+        self.envelope.wrap(event, payload, |node| self.write(node, event))
+    }
+
+    /// Writes the ping of a test in this shape; `event` is the ping.
+    ///
+    /// # Errors
+    /// As [`Shape::body`], which no ping comes near.
+    pub fn ping(&self, event: &Event<'_>) -> Result<Body, TooLarge> {
+        self.envelope.wrap_ping(event, |node| self.write(node, event))
+    }
+
+    fn write(&self, node: &Node<'_>, event: &Event<'_>) -> Result<Body, TooLarge> {
+        match &self.format {
             Format::Form => Ok(Body { bytes: form::write(node)?, data_at: None }),
             Format::Json => Ok(json::write(node, event.data)),
             Format::Xml { root } => Ok(Body { bytes: xml::write(node, root)?, data_at: None }),
-        })
+        }
     }
 }
 

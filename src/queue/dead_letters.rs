@@ -271,7 +271,7 @@ impl Writer {
 }
 
 /// Opens a state file to append lines to. A crash can have left half a line; the next one begins on its own.
-pub(super) fn open_for_lines(path: &Path) -> io::Result<File> {
+pub fn open_for_lines(path: &Path) -> io::Result<File> {
     let mut file = private().read(true).open(path)?;
     if file.seek(SeekFrom::End(0))? > 0 {
         file.seek(SeekFrom::End(-1))?;

@@ -130,12 +130,31 @@ async fn demo_shows_everything_verified_and_ends_with_0() {
 }
 
 #[tokio::test]
+async fn demo_goes_on_when_its_reader_has_seen_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = sidehook(folder.path(), &["demo"]).stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(!stderr.contains("panic") && !stderr.contains("literal-secret"), "{stderr}");
+}
+
+#[tokio::test]
+async fn check_counts_as_people_do() {
+    let (_, text) = said(&everything_to(&[("hook", "https://example.com/in", "")]), &["check"]).await;
+    assert!(text.contains("ok, 1 endpoint, 1 route\n"), "{text}");
+}
+
+#[tokio::test]
 async fn wrong_usage_exits_with_2_and_help_with_0() {
     for arguments in [&["run", "--nonsense"][..], &["nonsense"], &["check", "--config"]] {
         assert_eq!(said("", arguments).await.0, 2, "{arguments:?}");
     }
-    for arguments in [&["--help"][..], &["run", "--help"]] {
-        assert_eq!(said("", arguments).await.0, 0, "{arguments:?}");
+    assert_eq!(said("", &["--help"]).await.0, 0);
+    for command in ["check", "completions", "demo", "health", "listen", "man", "replay", "run", "send", "test", "verify"] {
+        let (code, text) = said("", &[command, "--help"]).await;
+        assert!(code == 0 && text.contains(&format!("Examples:\n  sidehook {command}")), "{text}");
     }
 }
 
@@ -210,4 +229,19 @@ async fn sighup_reloads_and_does_not_end_the_process() {
     tokio::time::timeout(LIMIT, rejected).await.expect("a `rejected` line");
     process.signal("TERM");
     assert_eq!(process.exit_status().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn completions_and_the_manual_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, text) = said("", &["completions", shell]).await;
+        assert!(code == 0 && text.contains("replay") && text.contains("fail-first"), "{shell}: {code} {text}");
+    }
+    let (code, text) = said("", &["man"]).await;
+    assert!(code == 0 && text.contains(".TH sidehook 1") && text.contains("replay") && !text.contains("sidehook-man"), "{text}");
+    let (code, text) = said("", &["man", "replay"]).await;
+    assert!(code == 0 && text.contains("\\-\\-dry\\-run") && text.contains("FILE.replaying"), "{text}");
+    for arguments in [&["completions", "csh"][..], &["man", "nothing"]] {
+        assert_eq!(said("", arguments).await.0, 2, "{arguments:?}");
+    }
 }

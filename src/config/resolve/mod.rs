@@ -71,6 +71,17 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     })
 }
 
+/// Makes the listener's part of the config alone.
+pub(super) fn resolve_listen(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Listen, Problems> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
+    let mut scope = Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new() };
+    let listen = listen(&file.listen, &mut scope);
+    let Scope { secrets, mut problems, .. } = scope;
+    problems.finish(secrets.files);
+    if problems.errors() > 0 { Err(problems) } else { Ok(listen) }
+}
+
 /// What resolving a value may need, and where it complains.
 struct Scope<'a> {
     secrets: Secrets<'a>,

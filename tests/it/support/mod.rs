@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub(crate) use self::{
     answer::{Answer, exchange, post},
-    process::{Process, sidehook},
+    process::{Process, Said, run, sidehook},
     receiver::Receiver,
     request::Request,
     sidecar::Sidecar,

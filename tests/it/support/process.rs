@@ -21,6 +21,20 @@ pub(crate) fn sidehook(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// What a command said, and how it ended.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command in `folder` to its end.
+pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> Said {
+    let Output { status, stdout, stderr } = Process::start(&mut sidehook(folder, arguments)).ended().await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: status.code().expect("an exit code"), stdout: text(stdout), stderr: text(stderr) }
+}
+
 /// A process that is killed with the test.
 pub(crate) struct Process {
     child: Child,
@@ -63,6 +77,11 @@ impl Process {
     /// What it wrote to stdout so far.
     pub(crate) fn printed(&self) -> String {
         String::from_utf8(content(&self.stdout)).unwrap()
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn complained(&self) -> String {
+        String::from_utf8(content(&self.stderr)).unwrap()
     }
 
     /// Waits for its end.

@@ -1,0 +1,95 @@
+//! stdout and stderr, as commands write to them.
+//!
+//! **Invariant:** a reader that has gone is no panic, and what a stranger wrote cannot steer the terminal.
+
+use std::{
+    env,
+    fmt::{Display, Write as _},
+    io::{self, IsTerminal, Write},
+};
+
+/// Writes a line to stdout. That nobody reads any more is no reason to stop: the exit code still counts.
+pub(super) fn print(text: impl Display) {
+    let _ = try_print(text);
+}
+
+/// Writes a line to stdout, for what is worth nothing unless it is read.
+pub(super) fn try_print(text: impl Display) -> io::Result<()> {
+    let mut line = text.to_string();
+    line.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes lines to stderr. There is no other place left to complain at.
+pub(super) fn complain(text: impl Display) {
+    let mut lines = text.to_string();
+    if !lines.ends_with('\n') && !lines.is_empty() {
+        lines.push('\n');
+    }
+    let _ = io::stderr().write_all(lines.as_bytes());
+}
+
+/// Writes to stderr over the line that is there.
+pub(super) fn overwrite(text: impl Display) {
+    let _ = write!(io::stderr(), "\r\x1b[K{text}");
+}
+
+/// Green on a terminal.
+pub(super) fn good(text: impl Display) -> String {
+    painted("32", text)
+}
+
+/// Red on a terminal.
+pub(super) fn bad(text: impl Display) -> String {
+    painted("31", text)
+}
+
+/// Colours are for people, and not for those who said so (no-color.org).
+fn painted(code: &str, text: impl Display) -> String {
+    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if unwanted || dumb || !io::stdout().is_terminal() { text.to_string() } else { format!("\x1b[{code}m{text}\x1b[0m") }
+}
+
+/// Bytes that came from elsewhere as text: control characters are escaped, but for line breaks and tabs.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+pub(super) fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut indented, line| {
+        let _ = writeln!(indented, "    {line}");
+        indented
+    })
+}
+
+/// `1 route`, `2 routes`.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_wrote_cannot_steer_the_terminal() {
+        assert_eq!(printable(b"a\x1b[2J\r\n\tb\xff"), "a\\u{1b}[2J\\r\n\tb\u{fffd}");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(0, "route"), count(1, "route"), count(2, "route")], ["0 routes", "1 route", "2 routes"]);
+    }
+}

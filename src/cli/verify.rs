@@ -1,0 +1,83 @@
+//! `sidehook verify`: is the signature of this request right?
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, anyhow};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{DOES_NOT_HOLD, signature, terminal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// github, shopify, slack, standard, stripe or x-signature
+    #[arg(long)]
+    scheme: String,
+    /// env:NAME, file:PATH, or the text itself; several while one replaces another
+    #[arg(long, required = true)]
+    secret: Vec<String>,
+    /// The request's headers, one `Name: value` a line
+    #[arg(long, value_name = "FILE")]
+    headers: PathBuf,
+    /// The request's body, byte for byte
+    #[arg(long, value_name = "FILE")]
+    body: PathBuf,
+}
+
+impl Verify {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let signer = signature::signer(&self.scheme, &self.secret)?;
+        let headers = headers(&read(&self.headers)?).with_context(|| self.headers.display().to_string())?;
+        let body = read(&self.body)?;
+        // None of the schemes that can be typed signs method or path.
+        match signer.verify(&headers, "POST", "/", &body) {
+            Ok(verified) => {
+                terminal::print(terminal::good(signature::told(verified, SystemTime::now())));
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                terminal::print(terminal::bad(format_args!("the signature does not verify: {error}")));
+                Ok(ExitCode::from(DOES_NOT_HOLD))
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn headers(text: &[u8]) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (nth, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let field = || -> Option<(HeaderName, HeaderValue)> {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+            Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+        };
+        let (name, value) = field().ok_or_else(|| anyhow!("line {} is not `Name: value`", nth + 1))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_a_line_each() {
+        let read = headers(b"Webhook-Id: a:b\r\n\r\nX-Two:1\nx-two: 2").unwrap();
+        assert_eq!(read["webhook-id"], "a:b");
+        assert_eq!(read.get_all("x-two").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(headers(b"a: b\nPOST / HTTP/1.1\n").unwrap_err().to_string(), "line 2 is not `Name: value`");
+    }
+}

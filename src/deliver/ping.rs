@@ -1,0 +1,43 @@
+//! The attempt of a test: outside the lane, which it neither waits for nor counts in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Transport, attempt::masked, client::REST_TIMEOUT};
+use crate::{
+    endpoint::Endpoint,
+    retry::{ErrorCode, Failure},
+};
+
+/// What a receiver answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pong {
+    pub status: u16,
+    /// The beginning of the body, with the endpoint's secrets masked.
+    pub response: Box<str>,
+    /// From the start to the end of the answer's head.
+    pub duration: Duration,
+}
+
+/// Sends `request` to `endpoint` once, over a connection of its own.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn ping<T: Transport>(transport: &T, endpoint: &Endpoint, request: Request<Bytes>) -> Result<Pong, Failure> {
+    let started = Instant::now();
+    let deadline = started + endpoint.timeout;
+    let late = |code, what| Failure { code, error: format!("no {what} within {:?}", endpoint.timeout).into(), retry_after: None };
+    let dialled = timeout_at(deadline, transport.dial(&endpoint.target)).await;
+    let mut connection = dialled.map_err(|_| late(ErrorCode::ConnectTimeout, "connection"))??;
+    let answered = timeout_at(deadline, transport.exchange(&mut connection, request)).await;
+    let head = answered.map_err(|_| late(ErrorCode::Timeout, "answer"))?.map_err(|broken| broken.failure)?;
+    let duration = started.elapsed();
+    let beginning = match head.is_whole {
+        true => Vec::new(),
+        false => timeout(REST_TIMEOUT, transport.rest(connection)).await.map_or_else(|_| Vec::new(), |rest| rest.beginning),
+    };
+    Ok(Pong { status: head.status, response: masked(endpoint, &beginning), duration })
+}
