@@ -19,7 +19,9 @@ use crate::{
     event::{Event, Time, Trace},
     log::{self, Log, record},
     pipeline::{self, Prepared},
-    queue::{self, Addressee, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot},
+    queue::{
+        self, Addressee, Awaited, DeadLetters, Deliveries, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
+    },
     retry::{ErrorCode, Reason},
 };
 
@@ -34,6 +36,22 @@ pub(super) struct Desk<'a> {
     pub ids: &'a Ids,
     pub stamp: &'a Mutex<log::Stamp>,
     pub memory: &'a Mutex<Memory>,
+    /// The app waits for the deliveries' end.
+    pub awaited: bool,
+}
+
+/// What is left to do once a request's events are queued.
+pub(super) enum Accepted {
+    /// This is the body of the answer.
+    Answered(Vec<u8>),
+    /// What becomes of them is to be waited for.
+    Followed(Vec<Followed>),
+}
+
+/// An event whose deliveries are waited for.
+pub(super) enum Followed {
+    Duplicate(Box<str>, Memo),
+    New(Arc<Parcel>),
 }
 
 /// An event that will be answered as accepted.
@@ -61,8 +79,8 @@ enum Fate {
 }
 
 impl<'p> Desk<'p> {
-    /// Queues every event, or none of them; the body of the answer.
-    pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Vec<u8>, Refusal> {
+    /// Queues every event, or none of them.
+    pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Accepted, Refusal> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp.at(now);
         let moment = Now { time: now, text: stamp };
@@ -77,9 +95,12 @@ impl<'p> Desk<'p> {
                 None => Taken::New(self.ready(event, trace, moment)?),
             });
         }
-        let answers: SmallVec<[_; 1]> = taken.iter().map(Taken::answer).collect();
-        let answer = reply::body(&answers, posted.batch);
-        drop(answers);
+        let accepted = if self.awaited {
+            Accepted::Followed(taken.iter().map(Taken::follow).collect())
+        } else {
+            let answers: SmallVec<[_; 1]> = taken.iter().map(Taken::answer).collect();
+            Accepted::Answered(reply::body(&answers, posted.batch))
+        };
         noted.keep();
         for event in taken {
             match event {
@@ -91,7 +112,7 @@ impl<'p> Desk<'p> {
                 Taken::New(ready) => self.dispatch(ready, now),
             }
         }
-        Ok(answer)
+        Ok(accepted)
     }
 
     fn is_remembering(&self) -> bool {
@@ -150,7 +171,11 @@ impl<'p> Desk<'p> {
             };
             bound.push(Bound { outlet, fate });
         }
-        Ok(Ready { parcel: Parcel::new(prepared, now.time, share), bound })
+        let parcel = match self.awaited {
+            false => Parcel::new(prepared, now.time, share),
+            true => Parcel::awaited(prepared, now.time, share, Waiter::new(bound.iter().map(Bound::awaited).collect())),
+        };
+        Ok(Ready { parcel, bound })
     }
 
     fn outlets(&self, event_type: &str) -> SmallVec<[&'p Outlet; 4]> {
@@ -203,17 +228,57 @@ impl<'p> Desk<'p> {
     }
 }
 
+impl Bound<'_> {
+    fn awaited(&self) -> Awaited {
+        let stage = if matches!(self.fate, Fate::Skipped) { Stage::Skipped } else { Stage::Pending };
+        Awaited::new(Arc::clone(&self.outlet.endpoint.name), stage)
+    }
+}
+
+impl Followed {
+    pub(super) fn waiter(&self) -> Option<&Waiter> {
+        match self {
+            Followed::Duplicate(..) => None,
+            Followed::New(parcel) => parcel.waiter.as_deref(),
+        }
+    }
+
+    /// What the app is told, with how far the `deliveries` are.
+    pub(super) fn answer<'a>(&'a self, deliveries: &'a Deliveries) -> reply::Accepted<'a> {
+        let told = Some(deliveries.iter().map(reply::Delivered::from).collect());
+        match self {
+            Followed::Duplicate(id, memo) => reply::Accepted { deliveries: told, ..memo.answer(id) },
+            Followed::New(parcel) => {
+                let event = parcel.prepared.event.head();
+                let endpoints = deliveries.iter().map(|delivery| &*delivery.endpoint).collect();
+                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: told }
+            }
+        }
+    }
+}
+
+impl Memo {
+    fn answer<'a>(&'a self, id: &'a str) -> reply::Accepted<'a> {
+        let endpoints = self.endpoints.iter().map(|name| &**name).collect();
+        reply::Accepted { id, event_type: &self.event_type, endpoints, duplicate: true, deliveries: None }
+    }
+}
+
 impl Taken<'_, '_> {
+    fn follow(&self) -> Followed {
+        match self {
+            Taken::Duplicate(id, memo) => Followed::Duplicate((*id).into(), memo.clone()),
+            Taken::New(Ready { parcel, .. }) => Followed::New(Arc::clone(parcel)),
+        }
+    }
+
     fn answer(&self) -> reply::Accepted<'_> {
         match self {
-            Taken::Duplicate(id, memo) => {
-                let endpoints = memo.endpoints.iter().map(|name| &**name).collect();
-                reply::Accepted { id, event_type: &memo.event_type, endpoints, duplicate: true }
-            }
+            Taken::Duplicate(id, memo) => memo.answer(id),
             Taken::New(Ready { parcel, bound }) => {
                 let event = parcel.prepared.event.head();
                 let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
-                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false }
+                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: None }
             }
         }
     }

@@ -5,6 +5,9 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use smallvec::SmallVec;
+
+use crate::queue::{Awaited, Deliveries, Stage};
 
 /// Why a request was refused. Nothing of it was queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +132,7 @@ pub(super) fn with_type(media_type: &'static str, body: Vec<u8>) -> Response<Ful
 }
 
 /// The endpoints an event goes to.
-pub(super) type Names<'a> = smallvec::SmallVec<[&'a str; 4]>;
+pub(super) type Names<'a> = SmallVec<[&'a str; 4]>;
 
 /// What became of one accepted event.
 #[derive(serde::Serialize)]
@@ -139,9 +142,29 @@ pub(super) struct Accepted<'a> {
     pub event_type: &'a str,
     pub endpoints: Names<'a>,
     pub duplicate: bool,
+    /// Where the app waited for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliveries: Option<Vec<Delivered<'a>>>,
 }
 
-/// The body of a `202`, for one event or for a batch.
+/// What became of one delivery until the answer was made.
+#[derive(serde::Serialize)]
+pub(super) struct Delivered<'a> {
+    endpoint: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    attempts: u32,
+}
+
+impl<'a> From<&'a Awaited> for Delivered<'a> {
+    fn from(awaited: &'a Awaited) -> Delivered<'a> {
+        let Awaited { endpoint, stage, http_status, attempts } = awaited;
+        Delivered { endpoint, outcome: stage.as_str(), http_status: *http_status, attempts: *attempts }
+    }
+}
+
+/// The body of an answer that accepts, for one event or for a batch.
 pub(super) fn body(events: &[Accepted<'_>], batch: bool) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct Batch<'a, 'b> {
@@ -154,6 +177,21 @@ pub(super) fn body(events: &[Accepted<'_>], batch: bool) -> Vec<u8> {
     };
     debug_assert!(written.is_ok(), "writing to memory cannot fail");
     body
+}
+
+/// What the app is told that waited for `seconds` at most.
+pub(super) fn waited(answer: Response<Full<Bytes>>, deliveries: &[Deliveries], seconds: u64) -> Response<Full<Bytes>> {
+    let mut answer = answer;
+    let any = |stages: &[Stage]| deliveries.iter().flatten().any(|delivery| stages.contains(&delivery.stage));
+    *answer.status_mut() = match () {
+        () if any(&[Stage::Pending]) => StatusCode::ACCEPTED,
+        () if any(&[Stage::DeadLettered]) => StatusCode::BAD_GATEWAY,
+        () => StatusCode::OK,
+    };
+    if let Ok(applied) = HeaderValue::try_from(format!("wait={seconds}")) {
+        answer.headers_mut().insert("preference-applied", applied);
+    }
+    answer
 }
 
 /// `202`, over the request's own header map: making one anew costs more than filling it.

@@ -58,11 +58,12 @@ async fn connection(stream: TcpStream, ingest: Arc<Ingest>, mut stop: watch::Rec
     let _ = stream.set_nodelay(true);
     let limits = ingest.plan().limits;
     let watchdog = Arc::new(Watchdog::new());
+    let closing = stop.clone();
     let service = service_fn(|request| {
-        let (ingest, watchdog) = (&ingest, &watchdog);
+        let (ingest, watchdog, closing) = (&ingest, &watchdog, &closing);
         async move {
             watchdog.busy();
-            let response = ingest.answer(request, watchdog).await;
+            let response = ingest.answer(request, watchdog, closing).await;
             watchdog.idle();
             Ok::<_, std::convert::Infallible>(response)
         }

@@ -29,3 +29,4 @@ mod routing;
 mod shutdown;
 mod signatures;
 mod support;
+mod waiting;
