@@ -59,6 +59,8 @@ pub struct Plan {
     pub guard: Guard,
     pub limits: Limits,
     pub dedupe: Dedupe,
+    /// A line is in the log before an event is accepted.
+    pub log_accepted: bool,
 }
 
 impl Plan {
@@ -220,7 +222,16 @@ impl Ingest {
             stamp: &self.stamp,
             memory: &self.memory,
         };
-        let accepted = desk.accept(&events, head::trace(&head.headers).as_ref(), SystemTime::now())?;
+        let trace = head::trace(&head.headers);
+        let mut draft = desk.draft(&events, trace.as_ref(), SystemTime::now())?;
+        if plan.log_accepted {
+            draft = Box::pin(desk.log_first(draft)).await?;
+            // The disk may have taken its time.
+            if self.is_draining() {
+                return Err(Refusal::Draining);
+            }
+        }
+        let accepted = desk.accept(draft);
         Ok((accepted, events.batch))
     }
 }

@@ -36,6 +36,8 @@ pub enum Refusal {
     QueueFull { endpoint: Box<str>, retry_after: Duration },
     #[error("the body did not arrive within listen.body_timeout, {0:?}")]
     RequestTimeout(Duration),
+    #[error("the delivery log cannot be written to, and log.accepted wants a line before an event is accepted")]
+    StorageFailed,
     #[error("more than listen.max_batch events, {0}")]
     TooManyEvents(usize),
     #[error("more than {0} headers")]
@@ -63,6 +65,7 @@ impl Refusal {
             Refusal::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
             Refusal::RequestTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Refusal::StorageFailed => (StatusCode::SERVICE_UNAVAILABLE, "storage_failed"),
             Refusal::TooManyEvents(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
             Refusal::TooManyHeaders(_) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),

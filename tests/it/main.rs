@@ -28,5 +28,6 @@ mod retries;
 mod routing;
 mod shutdown;
 mod signatures;
+mod stored_first;
 mod support;
 mod waiting;
