@@ -11,7 +11,7 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
     let mut changed = Vec::new();
     let mut note = |differs: bool, name: &str| changed.extend(differs.then(|| name.to_owned()));
     note(old.listen != new.listen, "listen");
-    note(old.log != new.log, "log");
+    note((&old.log, old.log_accepted) != (&new.log, new.log_accepted), "log");
     note(old.state != new.state, "state");
     note(old.queue_bytes != new.queue_bytes, "queue");
     note(old.shutdown != new.shutdown, "shutdown");

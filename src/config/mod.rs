@@ -40,6 +40,8 @@ use crate::{endpoint::Endpoint, log::Destination, route::Route, sign::Secret};
 pub struct Config {
     pub listen: Listen,
     pub log: Destination,
+    /// A line is in the log before an event is answered as accepted.
+    pub log_accepted: bool,
     pub state: State,
     /// Of all endpoints' queues together.
     pub queue_bytes: usize,

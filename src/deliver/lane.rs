@@ -23,7 +23,9 @@ use super::{
 use crate::{
     endpoint::Endpoint,
     log::{self, Log, record},
-    queue::{self, Account, Addressee, Backlog, DeadLetters, Delivery, Handle, Letter, Order, Place, pending::Leftover},
+    queue::{
+        self, Account, Addressee, Backlog, DeadLetters, Delivery, Handle, Letter, Order, Place, Stage as End, pending::Leftover,
+    },
     retry::{self, Class, ErrorCode, Failure, Outcome, Reason, Verdict},
 };
 
@@ -228,6 +230,8 @@ impl<T: Transport> Lane<T> {
             Outcome::Delivered { status } => {
                 let outcome = record::Outcome::Delivered { http_status: status, duration };
                 self.log_delivery(&flight.endpoint, &flight.delivery, number, outcome);
+                flight.delivery.parcel.attempted(&flight.endpoint.name, Some(status), number);
+                flight.delivery.parcel.end(&flight.endpoint.name, End::Delivered);
             }
             Outcome::Failed(failure) => {
                 let shown = Shown { status: done.status, duration, response: done.response.as_deref() };
@@ -247,6 +251,7 @@ impl<T: Transport> Lane<T> {
         } else {
             delivery.attempts = number;
         }
+        delivery.parcel.attempted(&endpoint.name, shown.status, delivery.attempts);
         let code = failure.code.as_str();
         let line = record::Failure {
             error: &failure.error,

@@ -2,10 +2,11 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use super::{
     Ids, Outlet, Plan, Refusal,
@@ -19,7 +20,9 @@ use crate::{
     event::{Event, Time, Trace},
     log::{self, Log, record},
     pipeline::{self, Prepared},
-    queue::{self, Addressee, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot},
+    queue::{
+        self, Addressee, Awaited, DeadLetters, Deliveries, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
+    },
     retry::{ErrorCode, Reason},
 };
 
@@ -34,6 +37,33 @@ pub(super) struct Desk<'a> {
     pub ids: &'a Ids,
     pub stamp: &'a Mutex<log::Stamp>,
     pub memory: &'a Mutex<Memory>,
+    /// The app waits for the deliveries' end.
+    pub awaited: bool,
+}
+
+/// What is left to do once a request's events are queued.
+pub(super) enum Accepted {
+    /// This is the body of the answer.
+    Answered(Vec<u8>),
+    /// What becomes of them is to be waited for.
+    Followed(Vec<Followed>),
+}
+
+/// An event whose deliveries are waited for.
+pub(super) enum Followed {
+    Duplicate(Box<str>, Memo),
+    New(Arc<Parcel>),
+}
+
+/// A request's events, all of which can be accepted. Dropped, it gives back what it holds.
+pub(super) struct Draft<'p, 'e> {
+    taken: SmallVec<[Taken<'p, 'e>; 1]>,
+    noted: Noted<'p>,
+    batch: bool,
+    now: SystemTime,
+    trace: Option<&'e Trace>,
+    /// Its lines are in the log.
+    logged: bool,
 }
 
 /// An event that will be answered as accepted.
@@ -61,13 +91,17 @@ enum Fate {
 }
 
 impl<'p> Desk<'p> {
-    /// Queues every event, or none of them; the body of the answer.
-    pub(super) fn accept(&self, posted: &Events<'_>, trace: Option<&Trace>, now: SystemTime) -> Result<Vec<u8>, Refusal> {
+    /// Takes all that accepting every event needs, or nothing.
+    pub(super) fn draft<'e>(
+        &self,
+        posted: &'e Events<'_>,
+        trace: Option<&'e Trace>,
+        now: SystemTime,
+    ) -> Result<Draft<'p, 'e>, Refusal> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp.at(now);
-        let moment = Now { time: now, text: stamp };
+        let moment = Now { time: now, text: stamp.at(now) };
         let mut noted = Noted::new(self.memory, self.plan.dedupe);
-        let mut taken: SmallVec<[Taken<'_, '_>; 1]> = SmallVec::with_capacity(posted.events.len());
+        let mut taken = SmallVec::with_capacity(posted.events.len());
         for (n, event) in posted.events.iter().enumerate() {
             let known = event.id.as_deref().filter(|_| self.is_remembering());
             taken.push(match known {
@@ -77,21 +111,51 @@ impl<'p> Desk<'p> {
                 None => Taken::New(self.ready(event, trace, moment)?),
             });
         }
-        let answers: SmallVec<[_; 1]> = taken.iter().map(Taken::answer).collect();
-        let answer = reply::body(&answers, posted.batch);
-        drop(answers);
+        Ok(Draft { taken, noted, batch: posted.batch, now, trace, logged: false })
+    }
+
+    /// Has what will be answered written to the log before it is.
+    pub(super) async fn log_first<'e>(&self, mut draft: Draft<'p, 'e>) -> Result<Draft<'p, 'e>, Refusal> {
+        let receipt = {
+            let answers: Vec<_> = draft.taken.iter().map(Taken::answer).collect();
+            let lines: Vec<_> = answers.iter().map(|answer| log::Record::Event(answer.line(draft.trace))).collect();
+            self.log.write_first(draft.now, &lines)
+        };
+        if !timeout(STORAGE, receipt.written()).await.unwrap_or_default() {
+            return Err(Refusal::StorageFailed);
+        }
+        // What a duplicate repeats may have been refused since, for want of its own line.
+        for event in &draft.taken {
+            if let Taken::Duplicate(id, _) = event
+                && draft.noted.find(id).is_none()
+            {
+                return Err(Refusal::StorageFailed);
+            }
+        }
+        draft.logged = true;
+        Ok(draft)
+    }
+
+    /// Queues every event. Nothing can fail any more.
+    pub(super) fn accept(&self, draft: Draft<'p, '_>) -> Accepted {
+        let Draft { taken, noted, batch, now, trace, logged } = draft;
+        let accepted = if self.awaited {
+            Accepted::Followed(taken.iter().map(Taken::follow).collect())
+        } else {
+            let answers: SmallVec<[_; 1]> = taken.iter().map(Taken::answer).collect();
+            Accepted::Answered(reply::body(&answers, batch))
+        };
         noted.keep();
         for event in taken {
             match event {
-                Taken::Duplicate(event_id, memo) => {
-                    let (event_type, trace_id) = (&*memo.event_type, trace.map(Trace::id));
-                    let line = record::Event { fate: record::Fate::Duplicate, event_id, event_type, trace_id };
-                    self.log.write(now, &log::Record::Event(line));
+                Taken::Duplicate(id, memo) if !logged => {
+                    self.log.write(now, &log::Record::Event(memo.answer(id).line(trace)));
                 }
+                Taken::Duplicate(..) => {}
                 Taken::New(ready) => self.dispatch(ready, now),
             }
         }
-        Ok(answer)
+        accepted
     }
 
     fn is_remembering(&self) -> bool {
@@ -150,7 +214,11 @@ impl<'p> Desk<'p> {
             };
             bound.push(Bound { outlet, fate });
         }
-        Ok(Ready { parcel: Parcel::new(prepared, now.time, share), bound })
+        let parcel = match self.awaited {
+            false => Parcel::new(prepared, now.time, share),
+            true => Parcel::awaited(prepared, now.time, share, Waiter::new(bound.iter().map(Bound::awaited).collect())),
+        };
+        Ok(Ready { parcel, bound })
     }
 
     fn outlets(&self, event_type: &str) -> SmallVec<[&'p Outlet; 4]> {
@@ -177,6 +245,14 @@ impl<'p> Desk<'p> {
         })
     }
 
+    /// The endpoint was removed while the log was written to.
+    fn give_up(&self, outlet: &Outlet, delivery: Delivery) {
+        let (parcel, slot) = delivery.into_parts();
+        let to = Addressee::Removed(Arc::clone(&outlet.endpoint.name));
+        let letter = Letter { parcel, to, reason: Reason::EndpointRemoved, error_code: None, attempts: 0 };
+        self.dead_letters.put(letter, Place::Queue(slot));
+    }
+
     /// Puts an event on its way. Nothing can fail any more.
     fn dispatch(&self, ready: Ready<'_>, now: SystemTime) {
         let event = ready.parcel.prepared.event.head();
@@ -193,7 +269,11 @@ impl<'p> Desk<'p> {
                     let (reason, error_code) = (Reason::QueueFull, Some(ErrorCode::QueueFull));
                     self.dead_letters.put(Letter { parcel, to, reason, error_code, attempts: 0 }, place);
                 }
-                Fate::Queued { body, slot } => outlet.handle.push(Delivery::new(parcel, body, 0, slot)),
+                Fate::Queued { body, slot } => {
+                    if let Err(delivery) = outlet.handle.offer(Delivery::new(parcel, body, 0, slot)) {
+                        self.give_up(outlet, delivery);
+                    }
+                }
                 Fate::Skipped => {
                     let line = queue::delivery_line(&outlet.endpoint, &event, 0, None, record::Outcome::Skipped);
                     self.log.write(now, &log::Record::Delivery(line));
@@ -203,21 +283,75 @@ impl<'p> Desk<'p> {
     }
 }
 
-impl Taken<'_, '_> {
-    fn answer(&self) -> reply::Accepted<'_> {
+impl Bound<'_> {
+    fn awaited(&self) -> Awaited {
+        let stage = if matches!(self.fate, Fate::Skipped) { Stage::Skipped } else { Stage::Pending };
+        Awaited::new(Arc::clone(&self.outlet.endpoint.name), stage)
+    }
+}
+
+impl Followed {
+    pub(super) fn waiter(&self) -> Option<&Waiter> {
         match self {
-            Taken::Duplicate(id, memo) => {
-                let endpoints = memo.endpoints.iter().map(|name| &**name).collect();
-                reply::Accepted { id, event_type: &memo.event_type, endpoints, duplicate: true }
-            }
-            Taken::New(Ready { parcel, bound }) => {
+            Followed::Duplicate(..) => None,
+            Followed::New(parcel) => parcel.waiter.as_deref(),
+        }
+    }
+
+    /// What the app is told, with how far the `deliveries` are.
+    pub(super) fn answer<'a>(&'a self, deliveries: &'a Deliveries) -> reply::Accepted<'a> {
+        let told = Some(deliveries.iter().map(reply::Delivered::from).collect());
+        match self {
+            Followed::Duplicate(id, memo) => reply::Accepted { deliveries: told, ..memo.answer(id) },
+            Followed::New(parcel) => {
                 let event = parcel.prepared.event.head();
-                let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
-                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false }
+                let endpoints = deliveries.iter().map(|delivery| &*delivery.endpoint).collect();
+                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: told }
             }
         }
     }
 }
+
+impl Memo {
+    fn answer<'a>(&'a self, id: &'a str) -> reply::Accepted<'a> {
+        let endpoints = self.endpoints.iter().map(|name| &**name).collect();
+        reply::Accepted { id, event_type: &self.event_type, endpoints, duplicate: true, deliveries: None }
+    }
+}
+
+impl Taken<'_, '_> {
+    fn follow(&self) -> Followed {
+        match self {
+            Taken::Duplicate(id, memo) => Followed::Duplicate((*id).into(), memo.clone()),
+            Taken::New(Ready { parcel, .. }) => Followed::New(Arc::clone(parcel)),
+        }
+    }
+
+    fn answer(&self) -> reply::Accepted<'_> {
+        match self {
+            Taken::Duplicate(id, memo) => memo.answer(id),
+            Taken::New(Ready { parcel, bound }) => {
+                let event = parcel.prepared.event.head();
+                let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
+                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: None }
+            }
+        }
+    }
+}
+
+impl reply::Accepted<'_> {
+    /// What the log says of it.
+    fn line<'l>(&'l self, trace: Option<&'l Trace>) -> record::Event<'l> {
+        let fate = match self.duplicate {
+            false => record::Fate::Accepted { endpoints: &self.endpoints },
+            true => record::Fate::Duplicate,
+        };
+        record::Event { fate, event_id: self.id, event_type: self.event_type, trace_id: trace.map(Trace::id) }
+    }
+}
+
+/// How long a line may take to be written that an answer waits for.
+const STORAGE: Duration = Duration::from_secs(5);
 
 /// The moment a request is accepted: the same for all its events.
 #[derive(Clone, Copy)]

@@ -86,14 +86,55 @@ fn unquoted_parts(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// For how many seconds the answer is to wait for the deliveries: `Prefer: wait=N` (RFC 7240, section 4.3), the first if
+/// there are several. What is no number of seconds is no preference; more than [`MAX_WAIT`] is that.
+pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
+    let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
+    let preferences = lines.flat_map(|line| line.split(',')).map(|preference| preference.split(';').next().unwrap_or_default());
+    let mut named = preferences.map(|preference| preference.split_once('=').unwrap_or((preference, "")));
+    let (_, seconds) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
+    let seconds = seconds.trim().trim_matches('"');
+    if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(seconds.parse().unwrap_or(MAX_WAIT).min(MAX_WAIT))
+}
+
 pub(super) fn trace(headers: &HeaderMap) -> Option<Trace> {
     let parent = headers.get(pipeline::TRACEPARENT)?.to_str().ok()?;
     Trace::parse(parent, headers.get(pipeline::TRACESTATE).and_then(|state| state.to_str().ok()))
 }
 
+/// The longest that an answer may wait.
+const MAX_WAIT: u64 = 60;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preference_for_waiting_is_found_among_others_and_bounded() {
+        for (lines, expected) in [
+            (&["wait=5"][..], Some(5)),
+            (&["wait=0"], Some(0)),
+            (&["respond-async, Wait = 7; x=1, wait=9"], Some(7)),
+            (&["respond-async", "wait=\"8\""], Some(8)),
+            (&["wait=61"], Some(60)),
+            (&["wait=99999999999999999999999"], Some(60)),
+            (&["wait"], None),
+            (&["wait="], None),
+            (&["wait=-1"], None),
+            (&["wait=1.5"], None),
+            (&["waiting=5"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("prefer", line.parse().unwrap());
+            }
+            assert_eq!(wait(&headers), expected, "{lines:?}");
+        }
+    }
 
     #[test]
     fn a_path_says_whom_its_events_are_for() {

@@ -1,7 +1,7 @@
 //! The door in: HTTP from the app, deliveries to the lanes.
 //!
 //! In comes a request; out goes a `202` after its deliveries were queued, or a [`Refusal`] after nothing was. The answer
-//! never waits for an endpoint. What a request is held to (who may post, how much, where it goes) is a [`Plan`], a snapshot
+//! waits for no endpoint, unless the app prefers it to. What a request is held to (who may post, how much, where it goes) is a [`Plan`], a snapshot
 //! taken once per request; a reload replaces it as a whole.
 //!
 //! **Invariant:** a request is accepted whole or refused whole, and by one plan.
@@ -32,21 +32,23 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use self::{
-    accept::Desk,
+    accept::{Accepted, Desk, Followed},
     dedupe::Memory,
     head::{Media, Way},
-    parse::Events,
     watchdog::Watchdog,
 };
 pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
-    event::{GeneratedId, Trace},
+    event::GeneratedId,
     log::{self, Log},
-    queue::{DeadLetters, Handle, Ledger},
+    queue::{DeadLetters, Deliveries, Handle, Ledger, Waiter},
     route::Table,
 };
 
@@ -58,6 +60,8 @@ pub struct Plan {
     pub guard: Guard,
     pub limits: Limits,
     pub dedupe: Dedupe,
+    /// A line is in the log before an event is accepted.
+    pub log_accepted: bool,
 }
 
 impl Plan {
@@ -139,13 +143,20 @@ impl Ingest {
     }
 
     /// Answers a request.
-    async fn answer(&self, request: Request<Incoming>, watchdog: &Watchdog) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, watchdog: &Watchdog, closing: &Closing) -> Response<Full<Bytes>> {
         if let Some(health) = self.health(&request) {
             return health;
         }
         let (mut head, body) = request.into_parts();
         let response = match self.take(&head, body, watchdog).await {
-            Ok(accepted) => reply::accepted(accepted, std::mem::take(&mut head.headers)),
+            Ok((Accepted::Answered(body), _)) => reply::accepted(body, std::mem::take(&mut head.headers)),
+            Ok((Accepted::Followed(followed), batch)) => {
+                let seconds = head::wait(&head.headers).unwrap_or_default();
+                let ended = Box::pin(follow(&followed, Duration::from_secs(seconds), closing)).await;
+                let answers: Vec<_> = followed.iter().zip(&ended).map(|(event, ended)| event.answer(ended)).collect();
+                let response = reply::accepted(reply::body(&answers, batch), std::mem::take(&mut head.headers));
+                reply::waited(response, &ended, seconds)
+            }
             Err(refusal) => refusal.response(),
         };
         // Others first: lanes get their turn between an event and its answer, so that they keep up with the door, and
@@ -169,8 +180,8 @@ impl Ingest {
         Some(response)
     }
 
-    /// Queues the events of a request; the body of the answer.
-    async fn take(&self, head: &Parts, body: Incoming, watchdog: &Watchdog) -> Result<Vec<u8>, Refusal> {
+    /// Queues the events of a request; says also whether they came as a batch.
+    async fn take(&self, head: &Parts, body: Incoming, watchdog: &Watchdog) -> Result<(Accepted, bool), Refusal> {
         if head.headers.len() > MAX_HEADERS {
             return Err(Refusal::TooManyHeaders(MAX_HEADERS));
         }
@@ -190,7 +201,6 @@ impl Ingest {
             (plan.limits, head::media(&head.headers, way)?)
         };
         let way = way.ok_or(Refusal::NotFound)?;
-        let trace = head::trace(&head.headers);
         let body = read_body(body, &limits, watchdog).await?;
         // The body may have taken its time.
         if self.is_draining() {
@@ -201,14 +211,11 @@ impl Ingest {
             (_, Media::Json) => parse::events(&body, limits.max_batch)?,
             (_, Media::Lines) => parse::lines(&body, limits.max_batch)?,
         };
-        self.accept(&events, &way, trace.as_ref())
-    }
-
-    fn accept(&self, events: &Events<'_>, way: &Way<'_>, trace: Option<&Trace>) -> Result<Vec<u8>, Refusal> {
         let plan = self.plan.load();
         let desk = Desk {
             plan: &plan,
-            only: plan.outlet(way)?,
+            only: plan.outlet(&way)?,
+            awaited: head::wait(&head.headers).is_some(),
             ledger: &self.ledger,
             dead_letters: &self.dead_letters,
             log: &self.log,
@@ -216,9 +223,39 @@ impl Ingest {
             stamp: &self.stamp,
             memory: &self.memory,
         };
-        desk.accept(events, trace, SystemTime::now())
+        let trace = head::trace(&head.headers);
+        let mut draft = desk.draft(&events, trace.as_ref(), SystemTime::now())?;
+        if plan.log_accepted {
+            draft = Box::pin(desk.log_first(draft)).await?;
+            // The disk may have taken its time.
+            if self.is_draining() {
+                return Err(Refusal::Draining);
+            }
+        }
+        let accepted = desk.accept(draft);
+        Ok((accepted, events.batch))
     }
 }
+
+/// Waits for all deliveries of these events, but for no longer than `wait`, nor while a door is being closed; says how far
+/// each event's are.
+async fn follow(followed: &[Followed], wait: Duration, closing: &Closing) -> Vec<Deliveries> {
+    let mut closing = closing.clone();
+    let ended = async {
+        for waiter in followed.iter().filter_map(Followed::waiter) {
+            waiter.all_ended().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = timeout(wait, ended) => {}
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+    followed.iter().map(|event| event.waiter().map(Waiter::deliveries).unwrap_or_default()).collect()
+}
+
+/// Turns true when the connections of a door are to end.
+type Closing = watch::Receiver<bool>;
 
 /// Reads a body within its bounds. Most come in one piece, and that piece is used as it is.
 async fn read_body(body: Incoming, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {

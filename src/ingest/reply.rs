@@ -5,6 +5,9 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use smallvec::SmallVec;
+
+use crate::queue::{Awaited, Deliveries, Stage};
 
 /// Why a request was refused. Nothing of it was queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +36,8 @@ pub enum Refusal {
     QueueFull { endpoint: Box<str>, retry_after: Duration },
     #[error("the body did not arrive within listen.body_timeout, {0:?}")]
     RequestTimeout(Duration),
+    #[error("the delivery log cannot be written to, and log.accepted wants a line before an event is accepted")]
+    StorageFailed,
     #[error("more than listen.max_batch events, {0}")]
     TooManyEvents(usize),
     #[error("more than {0} headers")]
@@ -60,6 +65,7 @@ impl Refusal {
             Refusal::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
             Refusal::RequestTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Refusal::StorageFailed => (StatusCode::SERVICE_UNAVAILABLE, "storage_failed"),
             Refusal::TooManyEvents(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
             Refusal::TooManyHeaders(_) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -129,7 +135,7 @@ pub(super) fn with_type(media_type: &'static str, body: Vec<u8>) -> Response<Ful
 }
 
 /// The endpoints an event goes to.
-pub(super) type Names<'a> = smallvec::SmallVec<[&'a str; 4]>;
+pub(super) type Names<'a> = SmallVec<[&'a str; 4]>;
 
 /// What became of one accepted event.
 #[derive(serde::Serialize)]
@@ -139,9 +145,29 @@ pub(super) struct Accepted<'a> {
     pub event_type: &'a str,
     pub endpoints: Names<'a>,
     pub duplicate: bool,
+    /// Where the app waited for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliveries: Option<Vec<Delivered<'a>>>,
 }
 
-/// The body of a `202`, for one event or for a batch.
+/// What became of one delivery until the answer was made.
+#[derive(serde::Serialize)]
+pub(super) struct Delivered<'a> {
+    endpoint: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    attempts: u32,
+}
+
+impl<'a> From<&'a Awaited> for Delivered<'a> {
+    fn from(awaited: &'a Awaited) -> Delivered<'a> {
+        let Awaited { endpoint, stage, http_status, attempts } = awaited;
+        Delivered { endpoint, outcome: stage.as_str(), http_status: *http_status, attempts: *attempts }
+    }
+}
+
+/// The body of an answer that accepts, for one event or for a batch.
 pub(super) fn body(events: &[Accepted<'_>], batch: bool) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct Batch<'a, 'b> {
@@ -154,6 +180,21 @@ pub(super) fn body(events: &[Accepted<'_>], batch: bool) -> Vec<u8> {
     };
     debug_assert!(written.is_ok(), "writing to memory cannot fail");
     body
+}
+
+/// What the app is told that waited for `seconds` at most.
+pub(super) fn waited(answer: Response<Full<Bytes>>, deliveries: &[Deliveries], seconds: u64) -> Response<Full<Bytes>> {
+    let mut answer = answer;
+    let any = |stages: &[Stage]| deliveries.iter().flatten().any(|delivery| stages.contains(&delivery.stage));
+    *answer.status_mut() = match () {
+        () if any(&[Stage::Pending]) => StatusCode::ACCEPTED,
+        () if any(&[Stage::DeadLettered]) => StatusCode::BAD_GATEWAY,
+        () => StatusCode::OK,
+    };
+    if let Ok(applied) = HeaderValue::try_from(format!("wait={seconds}")) {
+        answer.headers_mut().insert("preference-applied", applied);
+    }
+    answer
 }
 
 /// `202`, over the request's own header map: making one anew costs more than filling it.

@@ -74,14 +74,15 @@ where
 {
     let limits = ingest.plan().limits;
     let watchdog = Arc::new(Watchdog::new());
+    let closing = stop.clone();
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (ingest, watchdog) = (&ingest, &watchdog);
+        let (ingest, watchdog, closing) = (&ingest, &watchdog, &closing);
         async move {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             watchdog.busy();
-            let response = ingest.answer(request, watchdog).await;
+            let response = ingest.answer(request, watchdog, closing).await;
             watchdog.idle();
             Ok::<_, std::convert::Infallible>(response)
         }

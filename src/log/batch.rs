@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a step never ends inside a line that it began, and `lines` is the number of line feeds that are left.
 
+use std::ops::Range;
+
 /// Whole lines taken from the buffer, of which a part may have been written.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -53,10 +55,36 @@ impl Batch {
         self.at > 0 && self.bytes[self.at - 1] != b'\n'
     }
 
+    /// Bytes left of a line whose beginning is written.
+    pub(super) fn begun(&self) -> usize {
+        let rest = &self.bytes[self.at..];
+        if self.is_torn() { memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1) } else { 0 }
+    }
+
+    /// Takes whole lines out of what is left: those in `ranges`, in order.
+    pub(super) fn cut(&mut self, ranges: &[Range<usize>]) {
+        let rest = cut(&self.bytes[self.at..], ranges);
+        self.bytes.truncate(self.at);
+        self.lines = memchr::memchr_iter(b'\n', &rest).count() as u64;
+        self.bytes.extend_from_slice(&rest);
+    }
+
     /// Goes back to the beginning of a torn line.
     pub(super) fn rewind(&mut self) {
         self.at = memchr::memrchr(b'\n', &self.bytes[..self.at]).map_or(0, |end| end + 1);
     }
+}
+
+/// `bytes` without those in `ranges`, which are in order.
+pub(super) fn cut(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut from = 0;
+    for range in ranges {
+        kept.extend_from_slice(&bytes[from..range.start]);
+        from = range.end;
+    }
+    kept.extend_from_slice(&bytes[from..]);
+    kept
 }
 
 /// Bytes a `write(2)`.

@@ -6,13 +6,16 @@
 //! **Invariant:** every record is in a batch, in `lines`, or counted in `lost`; memory stays under [`MAX_HELD`] twice over.
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
-    batch::Batch,
+    batch::{self, Batch},
     counters::Counters,
     line::{self, MAX_LINE, Stamp},
     output::Output,
@@ -35,6 +38,19 @@ pub(super) struct Orders {
     pub(super) reopen: bool,
 }
 
+/// Tells whether lines were written. Who drops it takes back those that the writer has not taken yet.
+pub struct Receipt(Option<oneshot::Receiver<()>>);
+
+impl Receipt {
+    /// Waits until the system has taken all the lines (true), or it is known that it does not (false).
+    pub async fn written(self) -> bool {
+        match self.0 {
+            Some(told) => told.await.is_ok(),
+            None => false,
+        }
+    }
+}
+
 impl Buffer {
     pub(super) fn new() -> Buffer {
         let state = State {
@@ -47,6 +63,9 @@ impl Buffer {
             batch_lines: 0,
             reporting: 0,
             orders: Orders::default(),
+            taken: 0,
+            receipts: VecDeque::new(),
+            failing: false,
         };
         Buffer { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() }
     }
@@ -70,6 +89,45 @@ impl Buffer {
             drop(state);
             self.work.notify_one();
         }
+    }
+
+    /// Appends the lines of `records` to be written at once, or none of them. Where they cannot be, they are given up and
+    /// not lost: whoever asked is told.
+    pub(super) fn add_first(&self, now: SystemTime, records: &[Record<'_>]) -> Receipt {
+        let mut state = self.lock();
+        if state.writer == Writer::Ended || state.failing || state.is_full() {
+            return Receipt(None);
+        }
+        let start = state.end();
+        for record in records {
+            state.counters.count(record);
+            state.append(now, record);
+        }
+        let (tell, told) = oneshot::channel();
+        let end = state.end();
+        state.receipts.push_back(Owed { start, end, tell });
+        if matches!(state.writer, Writer::Gathering | Writer::Idle) {
+            state.writer = Writer::Busy;
+            drop(state);
+            self.work.notify_one();
+        }
+        Receipt(Some(told))
+    }
+
+    /// Writing fails: gives up the lines that somebody waits for, but for a line that was begun. Those that wait for
+    /// nobody stay.
+    pub(super) fn fail(&self, batch: &mut Batch) {
+        let mut state = self.lock();
+        state.withdraw(|_| true);
+        let written = state.taken - batch.len() as u64;
+        let first = batch.begun();
+        let left = |position: u64| (position.saturating_sub(written) as usize).max(first);
+        let ranges: Vec<_> = state.receipts.drain(..).map(|owed| left(owed.start)..left(owed.end)).collect();
+        let before = batch.len();
+        batch.cut(&ranges);
+        state.taken -= (before - batch.len()) as u64;
+        state.failing = !batch.is_empty();
+        (state.batch_bytes, state.batch_lines) = (batch.len(), batch.lines());
     }
 
     pub(super) fn order(&self, give: impl FnOnce(&mut Orders)) {
@@ -121,6 +179,13 @@ impl Buffer {
         state.batch_lines = batch.lines();
         if batch.is_empty() {
             state.reporting = 0;
+            state.failing = false;
+        }
+        let written = state.taken - batch.len() as u64;
+        let settled = state.receipts.iter().take_while(|owed| owed.end <= written).count();
+        for owed in state.receipts.drain(..settled) {
+            // Who has gone does not want to know.
+            let _ = owed.tell.send(());
         }
     }
 
@@ -131,6 +196,7 @@ impl Buffer {
         state.unreported += mem::take(&mut state.reporting);
         state.lose(left);
         (state.lines, state.batch_bytes, state.batch_lines) = (Vec::new(), 0, 0);
+        state.receipts.clear();
         state.writer = Writer::Ended;
         self.end.notify_all();
     }
@@ -148,7 +214,7 @@ impl Buffer {
         if state.lines.len() < ENOUGH {
             state.writer = Writer::Gathering;
         }
-        let waited = self.work.wait_timeout_while(state, GATHER, |state| state.lines.len() < ENOUGH && !state.has_orders());
+        let waited = self.work.wait_timeout_while(state, GATHER, State::may_gather);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -170,6 +236,19 @@ struct State {
     /// Lines lost that the last line of the batch reports.
     reporting: u64,
     orders: Orders,
+    /// Bytes that batches have taken so far: the position of the first of `lines`.
+    taken: u64,
+    /// In the order of their lines.
+    receipts: VecDeque<Owed>,
+    /// The last write failed, and what it was to write is still there.
+    failing: bool,
+}
+
+/// Whole lines that somebody waits for, by their positions in all that was ever logged.
+struct Owed {
+    start: u64,
+    end: u64,
+    tell: oneshot::Sender<()>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -202,7 +281,9 @@ impl State {
             self.append(SystemTime::now(), &report);
             self.reporting = mem::take(&mut self.unreported);
         }
+        self.withdraw(|owed| owed.tell.is_closed());
         batch.swap(&mut self.lines);
+        self.taken += batch.len() as u64;
         self.batch_bytes = batch.len();
         self.batch_lines = batch.lines();
     }
@@ -211,6 +292,37 @@ impl State {
     fn unwritten_lines(&self) -> u64 {
         let report = u64::from(self.reporting > 0);
         self.batch_lines - report + memchr::memchr_iter(b'\n', &self.lines).count() as u64
+    }
+
+    /// The position behind the last line.
+    fn end(&self) -> u64 {
+        self.taken + self.lines.len() as u64
+    }
+
+    /// Takes back lines that no batch has taken.
+    fn withdraw(&mut self, given_up: impl Fn(&Owed) -> bool) {
+        let (taken, mut gone) = (self.taken, 0);
+        let mut ranges = Vec::new();
+        self.receipts.retain_mut(|owed| {
+            if owed.start < taken {
+                return true;
+            }
+            if given_up(owed) {
+                ranges.push((owed.start - taken) as usize..(owed.end - taken) as usize);
+                gone += owed.end - owed.start;
+                return false;
+            }
+            (owed.start, owed.end) = (owed.start - gone, owed.end - gone);
+            true
+        });
+        if !ranges.is_empty() {
+            self.lines = batch::cut(&self.lines, &ranges);
+        }
+    }
+
+    /// Whether lines may wait for others.
+    fn may_gather(&mut self) -> bool {
+        self.lines.len() < ENOUGH && !self.has_orders() && self.receipts.is_empty()
     }
 
     fn has_orders(&self) -> bool {

@@ -10,7 +10,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 
 use super::{
     json::Object,
-    record::{Change, Config, Delivery, Endpoint, Event, Failure, Outcome, Process, Record},
+    record::{Change, Config, Delivery, Endpoint, Event, Failure, Fate, Outcome, Process, Record},
 };
 
 /// Appends `record` to `lines`; where it is too long, with its longest texts cut as little as will do.
@@ -180,6 +180,9 @@ fn endpoint_keys(keys: &mut Object<'_>, endpoint: &Endpoint<'_>) {
 fn event_keys(keys: &mut Object<'_>, event: &Event<'_>) {
     keys.text("event_id", event.event_id);
     keys.text("event_type", event.event_type);
+    if let Fate::Accepted { endpoints } = event.fate {
+        keys.texts("endpoints", endpoints);
+    }
     optional(keys, "trace_id", event.trace_id);
 }
 
@@ -202,7 +205,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::record::{Fate, Receiver};
+    use super::super::record::Receiver;
     use super::*;
 
     #[test]
@@ -292,6 +295,12 @@ mod tests {
                 "info",
                 "endpoint billing resumed",
                 r#""kind":"endpoint","outcome":"resumed","endpoint":"billing","endpoint_id":"app_1""#,
+            ),
+            (
+                Record::Event(Event { fate: Fate::Accepted { endpoints: &["billing", "shop"] }, ..event }),
+                "info",
+                "a.b accepted",
+                r#""kind":"event","outcome":"accepted","event_id":"evt_1","event_type":"a.b","endpoints":["billing","shop"],"trace_id":"4bf9""#,
             ),
             (
                 Record::Event(duplicate),

@@ -29,7 +29,7 @@ use std::{
 };
 
 use self::{buffer::Buffer, output::Output};
-pub use self::{counters::Counters, line::Stamp, output::Destination, record::Record};
+pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record};
 
 /// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
 pub fn timestamp(now: SystemTime) -> String {
@@ -51,6 +51,13 @@ impl Log {
     /// Logs and counts `record`, as of `now`. It is in the file within 100 ms, if that can be written to.
     pub fn write(&self, now: SystemTime, record: &Record<'_>) {
         self.0.buffer.add(now, record);
+    }
+
+    /// Logs and counts `records`, as of `now`, all of them or none, and tells when they are in the file: for what must be
+    /// there before the next step. Many such at a time share their writes. Lines that cannot be written are given up, but
+    /// for one that was begun.
+    pub fn write_first(&self, now: SystemTime, records: &[Record<'_>]) -> Receipt {
+        self.0.buffer.add_first(now, records)
     }
 
     /// Opens the file anew, by its name: for `SIGHUP`. A file renamed or deleted is noticed without it.

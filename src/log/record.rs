@@ -121,14 +121,16 @@ pub enum Change<'a> {
 /// What became of an event as a whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    pub fate: Fate,
+    pub fate: Fate<'a>,
     pub event_id: &'a str,
     pub event_type: &'a str,
     pub trace_id: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Fate {
+pub enum Fate<'a> {
+    /// It will be answered as accepted: where `log.accepted` asks for it.
+    Accepted { endpoints: &'a [&'a str] },
     /// Its id was accepted before.
     Duplicate,
     /// No route selects it.
@@ -175,6 +177,7 @@ impl Record<'_> {
                 Change::Paused { .. } => "paused",
                 Change::Resumed => "resumed",
             },
+            Record::Event(Event { fate: Fate::Accepted { .. }, .. }) => "accepted",
             Record::Event(Event { fate: Fate::Duplicate, .. }) => "duplicate",
             Record::Event(Event { fate: Fate::Unrouted, .. }) => "unrouted",
             Record::Process(Process::Draining) => "draining",
@@ -215,6 +218,7 @@ impl fmt::Display for Record<'_> {
                 Change::Paused { .. } => write!(f, "endpoint {endpoint} paused, as it asked"),
                 Change::Resumed => write!(f, "endpoint {endpoint} resumed"),
             },
+            Record::Event(Event { fate: Fate::Accepted { .. }, event_type, .. }) => write!(f, "{event_type} accepted"),
             Record::Event(Event { fate: Fate::Duplicate, event_type, .. }) => write!(f, "{event_type} was accepted before"),
             Record::Event(Event { fate: Fate::Unrouted, event_type, .. }) => write!(f, "no route selects {event_type}"),
             Record::Process(Process::Draining) => f.write_str("sidehook is draining"),

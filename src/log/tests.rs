@@ -75,6 +75,43 @@ fn a_file_renamed_under_load_loses_and_doubles_nothing() {
     );
 }
 
+#[tokio::test]
+async fn a_receipt_comes_when_the_lines_are_in_the_file_and_does_not_wait_for_others() {
+    let (_folder, path) = place();
+    let log = open(&path);
+    for round in 0..20 {
+        let began = Instant::now();
+        let name = round.to_string();
+        assert!(first(&log, &[&name]).written().await);
+        assert_eq!(names(&path).last(), Some(&name), "at once, and not soon");
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+    let receipts: Vec<_> = (0..100).map(|line| first(&log, &[&format!("a{line}"), &format!("b{line}")])).collect();
+    for receipt in receipts {
+        assert!(receipt.written().await);
+    }
+    assert_eq!(names(&path).len(), 220);
+}
+
+#[tokio::test]
+async fn lines_that_cannot_be_written_are_given_up_where_somebody_waits_and_kept_where_nobody_does() {
+    let (folder, path) = place();
+    let log = open(&path);
+    // A name that is a folder cannot be opened, and the file it was is followed to it.
+    fs::rename(&path, folder.path().join("old")).unwrap();
+    fs::create_dir(&path).unwrap();
+    for _ in 0..3 {
+        assert!(!first(&log, &["refused"]).written().await);
+    }
+    note(&log, "kept");
+    assert!(!first(&log, &["refused"]).written().await);
+    fs::remove_dir(&path).unwrap();
+    wait_for(|| names(&path) == ["kept"]);
+    assert!(first(&log, &["written"]).written().await);
+    assert_eq!((names(&path), close(&log)), (vec!["kept".to_owned(), "written".to_owned()], 0));
+    assert!(!first(&log, &["late"]).written().await);
+}
+
 #[test]
 fn a_deleted_file_is_made_again_with_its_folder() {
     let (folder, path) = place();
@@ -279,6 +316,13 @@ fn open(path: &Path) -> Log {
 
 fn close(log: &Log) -> u64 {
     log.close(Instant::now() + Duration::from_secs(30))
+}
+
+fn first(log: &Log, names: &[&str]) -> super::Receipt {
+    let fate = Fate::Accepted { endpoints: &[] };
+    let event = |event_type| Record::Event(Event { fate, event_id: "evt_1", event_type, trace_id: None });
+    let records: Vec<_> = names.iter().map(|name| event(*name)).collect();
+    log.write_first(SystemTime::now(), &records)
 }
 
 fn note(log: &Log, name: &str) {

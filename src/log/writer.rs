@@ -69,6 +69,7 @@ impl Writer {
             let written = self.output.write(&mut self.batch);
             self.buffer.progress(&self.batch);
             if let Err(error) = written {
+                self.buffer.fail(&mut self.batch);
                 self.report_trouble(&error);
                 return if error.kind() == io::ErrorKind::WouldBlock { RETRY_FULL_PIPE } else { RETRY };
             }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Full, Parcel, Slot,
+    Full, Parcel, Slot, Stage,
     line::{self, EventText},
     state::private,
 };
@@ -266,6 +266,7 @@ impl Writer {
             let outcome = log::record::Outcome::DeadLettered { reason: letter.reason.as_str(), error_code: code.as_deref() };
             let line = super::letter_line(letter, &event, outcome);
             self.log.write(now, &log::Record::Delivery(line));
+            letter.parcel.end(letter.to.name(), Stage::DeadLettered);
         }
     }
 }

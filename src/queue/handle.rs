@@ -36,6 +36,14 @@ impl Handle {
         self.order(Order::Deliver(delivery));
     }
 
+    /// The same, where the lane may have been retired and have ended: then the delivery comes back.
+    pub fn offer(&self, delivery: Delivery) -> Result<(), Delivery> {
+        match self.orders.send(Order::Deliver(delivery)) {
+            Err(mpsc::error::SendError(Order::Deliver(delivery))) => Err(delivery),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts new settings in force from the next attempt on.
     pub fn settle(&self, endpoint: Arc<Endpoint>) {
         self.account.resize(endpoint.queue);

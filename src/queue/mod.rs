@@ -15,6 +15,7 @@ mod ledger;
 mod line;
 pub mod pending;
 mod state;
+mod waiter;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -23,6 +24,7 @@ pub use dead_letters::{Addressee, DeadLetters, Letter, Place, open_for_lines};
 pub use handle::{Handle, Order};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
 pub use state::{Directory, StateError};
+pub use waiter::{Awaited, Deliveries, Stage, Waiter};
 
 use crate::{
     endpoint::Endpoint,
@@ -36,12 +38,33 @@ use crate::{
 pub struct Parcel {
     pub prepared: Prepared,
     pub accepted: SystemTime,
+    /// Told what becomes of the deliveries, where somebody waits for that.
+    pub waiter: Option<Arc<Waiter>>,
     _share: Share,
 }
 
 impl Parcel {
     pub fn new(prepared: Prepared, accepted: SystemTime, share: Share) -> Arc<Parcel> {
-        Arc::new(Parcel { prepared, accepted, _share: share })
+        Arc::new(Parcel { prepared, accepted, waiter: None, _share: share })
+    }
+
+    /// The same, with somebody who waits for its deliveries.
+    pub fn awaited(prepared: Prepared, accepted: SystemTime, share: Share, waiter: Arc<Waiter>) -> Arc<Parcel> {
+        Arc::new(Parcel { prepared, accepted, waiter: Some(waiter), _share: share })
+    }
+
+    /// An attempt for `endpoint` was made, the `attempts`-th that counts; `http_status` is the answer's, if there was one.
+    pub fn attempted(&self, endpoint: &str, http_status: Option<u16>, attempts: u32) {
+        if let Some(waiter) = &self.waiter {
+            waiter.attempted(endpoint, http_status, attempts);
+        }
+    }
+
+    /// The delivery for `endpoint` has ended.
+    pub fn end(&self, endpoint: &str, stage: Stage) {
+        if let Some(waiter) = &self.waiter {
+            waiter.end(endpoint, stage);
+        }
     }
 }
 

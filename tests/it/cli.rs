@@ -93,7 +93,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         "[admin]\naddress = \"127.0.0.1:0\"",
         "[log]\nrotate = { size = \"1MiB\" }",
         "[log]\nformat = \"ecs\"",
-        "[log]\naccepted = true",
     ] {
         configs.push(format!("{table}\n{endpoint}{route}"));
     }

@@ -75,6 +75,7 @@ pub(super) struct Dedupe {
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) deliveries: Option<At<String>>,
+    pub(super) accepted: Option<At<bool>>,
 }
 
 #[derive(Default)]
@@ -168,8 +169,7 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
 fn log(section: &mut Section<'_, '_>) -> Log {
     section.not_yet("rotate", &[]);
     section.not_yet("format", &[Harmless::Text("plain")]);
-    section.not_yet("accepted", &[Harmless::False]);
-    Log { deliveries: section.read("deliveries", path) }
+    Log { deliveries: section.read("deliveries", path), accepted: section.read("accepted", flag) }
 }
 
 fn dedupe(section: &mut Section<'_, '_>) -> Dedupe {

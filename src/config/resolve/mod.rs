@@ -57,6 +57,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     Ok(Config {
         listen,
         log,
+        log_accepted: or(&file.log.accepted, false),
         state,
         queue_bytes: bytes(or(&file.queue_bytes, 256 << 20)),
         shutdown: Shutdown {

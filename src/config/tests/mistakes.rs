@@ -65,7 +65,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "[admin]\naddress = \"127.0.0.1:1\"",
         "[log]\nrotate = { keep = 3 }",
         "[log]\nformat = \"ecs\"",
-        "[log]\naccepted = true",
         "[endpoints.a]\nurl = \"http://a/\"\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\nwhen = \".x\"",
         "[endpoints.a]\nurl = \"http://a/\"\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\ntransform = \".x\"",
     ] {

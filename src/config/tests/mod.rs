@@ -129,7 +129,7 @@ fn what_is_left_out_has_the_defaults_of_the_interface() {
     assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (5 * SECOND, 10 * SECOND, 75 * SECOND));
     assert_eq!((listen.dedupe.ids, listen.dedupe.window), (10_000, 600 * SECOND));
     assert!(listen.tokens.is_empty() && listen.hosts.is_empty());
-    assert_eq!(config.log, Destination::Stdout);
+    assert_eq!((&config.log, config.log_accepted), (&Destination::Stdout, false));
     assert_eq!(config.state, State { directory: "conf/state".into(), max_bytes: 1 << 30 });
     assert_eq!(config.shutdown, Shutdown { grace: 10 * SECOND, linger: Duration::ZERO });
     assert_eq!((config.queue_bytes, config.endpoints.len(), config.routes.len()), (256 << 20, 0, 0));
@@ -161,6 +161,8 @@ fn every_available_key_is_taken() {
         token = [{ env = "BILLING_KEY" }, { env = "BILLING_PASSWORD_IS_NOT_THIS" }]
         hosts = ["Sidehook.Internal", "[fe80::1]"]
         dedupe = { ids = 0, window = "1h" }
+        [log]
+        accepted = true
         [state]
         directory = "/var/lib/sidehook"
         max_bytes = "2GiB"
@@ -180,6 +182,7 @@ fn every_available_key_is_taken() {
     assert_eq!(listen.tokens.iter().map(Secret::expose).collect::<Vec<_>>(), ["key-4711", "{id}"]);
     assert_eq!(listen.hosts, ["sidehook.internal", "fe80::1"]);
     assert_eq!((listen.dedupe.ids, listen.dedupe.window), (0, 3600 * SECOND));
+    assert!(config.log_accepted);
     assert_eq!(config.state, State { directory: "/var/lib/sidehook".into(), max_bytes: 2 << 30 });
     assert_eq!((config.queue_bytes, config.shutdown.grace, config.shutdown.linger), (1 << 20, 60 * SECOND, 5 * SECOND));
 
