@@ -36,6 +36,8 @@ impl Listener {
     /// # Errors
     /// [`io::ErrorKind::AddrInUse`] where somebody does, or where something else has that name.
     pub async fn unix(path: &Path, mode: u32) -> io::Result<Listener> {
+        // A name that is too long to connect to is not worth having.
+        std::os::unix::net::SocketAddr::from_pathname(path)?;
         let made = beside(path);
         let socket = UnixSocket::new_stream()?;
         socket.bind(&made)?;
@@ -84,11 +86,7 @@ impl SocketFile {
 
     /// Gives it the name `path`, which nobody else may have by now.
     fn renamed(self, path: &Path) -> io::Result<SocketFile> {
-        // A rename would take the name from whoever has just got it.
-        fs::hard_link(&self.path, path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => io::ErrorKind::AddrInUse.into(),
-            _ => error,
-        })?;
+        rename_if_free(&self.path, path)?;
         Ok(SocketFile { path: path.to_owned(), identity: self.identity })
     }
 }
@@ -116,10 +114,18 @@ async fn clear(path: &Path) -> io::Result<()> {
     if is_dead(&aside).await? {
         return fs::remove_file(&aside);
     }
-    // A link and not a rename: it must not take the name from a third.
-    let _ = fs::hard_link(&aside, path);
-    fs::remove_file(&aside)?;
+    rename_if_free(&aside, path)?;
     Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Renames, but takes no name from whoever has just got it.
+fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::ErrorKind::AddrInUse.into()),
+        // Where the file system has no links, the name was free a moment ago.
+        Err(_) => fs::rename(from, to),
+    }
 }
 
 /// Whether `path` is a socket that nobody listens at.

@@ -92,6 +92,10 @@ async fn what_is_alive_or_no_socket_is_left_alone() {
     let listener = UnixListener::bind(&living).unwrap();
     fs::write(&file, "precious").unwrap();
     std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let too_long = folder.path().join("x".repeat(100));
+    let scratch = tempfile::tempdir().unwrap();
+    let error = Sidecar::refusal(scratch.path(), &listening_at(&too_long, "", "")).await;
+    assert!(matches!(error, Some(Error::Address(..))), "{error:?}");
     for path in [&living, &file, &link] {
         let scratch = tempfile::tempdir().unwrap();
         let error = Sidecar::refusal(scratch.path(), &listening_at(path, "", "")).await;
