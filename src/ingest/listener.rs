@@ -111,7 +111,7 @@ async fn clear(path: &Path) -> io::Result<()> {
     // Somebody else may be doing the same: whoever has moved it away looks again at what it has in hand.
     let aside = beside(path);
     fs::rename(path, &aside)?;
-    if is_dead(&aside).await? {
+    if is_dead(&aside).await.is_ok_and(|dead| dead) {
         return fs::remove_file(&aside);
     }
     rename_if_free(&aside, path)?;
@@ -131,7 +131,7 @@ fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
 /// Whether `path` is a socket that nobody listens at.
 async fn is_dead(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Ok(false);
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "what has that name is not a socket"));
     }
     match UnixStream::connect(path).await {
         Ok(_) => Ok(false),
@@ -151,3 +151,31 @@ fn beside(path: &Path) -> PathBuf {
 
 /// As many as wait at a TCP listener.
 const BACKLOG: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_who_find_a_dead_socket_one_gets_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.sock");
+        let runtimes = [(); 2].map(|()| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+        for round in 0..300 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let start = std::sync::Barrier::new(runtimes.len());
+            let opened: Vec<_> = std::thread::scope(|scope| {
+                let open = |runtime: &tokio::runtime::Runtime| {
+                    start.wait();
+                    runtime.block_on(Listener::unix(&path, 0o600))
+                };
+                let opening = runtimes.each_ref().map(|runtime| scope.spawn(move || open(runtime)));
+                opening.into_iter().map(|opening| opening.join().unwrap()).collect()
+            });
+            assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1, "round {round}: {opened:?}");
+            assert!(std::os::unix::net::UnixStream::connect(&path).is_ok(), "round {round}");
+            drop(opened);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "round {round}");
+        }
+    }
+}
