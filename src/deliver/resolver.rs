@@ -214,6 +214,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lookups_are_made_side_by_side_and_not_all_at_once() {
+        static UNDER_WAY: AtomicU8 = AtomicU8::new(0);
+        static MOST: AtomicU8 = AtomicU8::new(0);
+        let resolver = Resolver::new(|_| {
+            MOST.fetch_max(UNDER_WAY.fetch_add(1, SeqCst) + 1, SeqCst);
+            let began = std::time::Instant::now();
+            while began.elapsed() < Duration::from_millis(5) {
+                thread::yield_now();
+            }
+            UNDER_WAY.fetch_sub(1, SeqCst);
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        let names: Vec<_> = (0..100).map(|n| format!("{n}.example")).collect();
+        assert!(join_all(names.iter().map(|name| resolver.addresses(name))).await.iter().all(Result::is_ok));
+        let most = usize::from(MOST.load(SeqCst));
+        assert!((2..=THREADS).contains(&most), "{most}");
+    }
+
+    #[tokio::test]
     async fn what_is_too_old_takes_no_room() {
         let resolver = Resolver::new(|_| Ok(vec![IpAddr::from([10, 0, 0, 1])]));
         for n in 0..10 {

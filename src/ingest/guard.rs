@@ -9,7 +9,7 @@ use super::Refusal;
 use crate::{endpoint::is_loopback_host, sign::Secret};
 
 /// Who is at the other end of a Unix socket: an extension of the requests that come over one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     pub(super) uid: u32,
 }

@@ -36,6 +36,8 @@ impl Listener {
     /// # Errors
     /// [`io::ErrorKind::AddrInUse`] where somebody does, or where something else has that name.
     pub async fn unix(path: &Path, mode: u32) -> io::Result<Listener> {
+        // A name that is too long to connect to is not worth having.
+        std::os::unix::net::SocketAddr::from_pathname(path)?;
         let made = beside(path);
         let socket = UnixSocket::new_stream()?;
         socket.bind(&made)?;
@@ -84,11 +86,7 @@ impl SocketFile {
 
     /// Gives it the name `path`, which nobody else may have by now.
     fn renamed(self, path: &Path) -> io::Result<SocketFile> {
-        // A rename would take the name from whoever has just got it.
-        fs::hard_link(&self.path, path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => io::ErrorKind::AddrInUse.into(),
-            _ => error,
-        })?;
+        rename_if_free(&self.path, path)?;
         Ok(SocketFile { path: path.to_owned(), identity: self.identity })
     }
 }
@@ -113,19 +111,27 @@ async fn clear(path: &Path) -> io::Result<()> {
     // Somebody else may be doing the same: whoever has moved it away looks again at what it has in hand.
     let aside = beside(path);
     fs::rename(path, &aside)?;
-    if is_dead(&aside).await? {
+    if is_dead(&aside).await.is_ok_and(|dead| dead) {
         return fs::remove_file(&aside);
     }
-    // A link and not a rename: it must not take the name from a third.
-    let _ = fs::hard_link(&aside, path);
-    fs::remove_file(&aside)?;
+    rename_if_free(&aside, path)?;
     Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Renames, but takes no name from whoever has just got it.
+fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::ErrorKind::AddrInUse.into()),
+        // Where the file system has no links, the name was free a moment ago.
+        Err(_) => fs::rename(from, to),
+    }
 }
 
 /// Whether `path` is a socket that nobody listens at.
 async fn is_dead(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Ok(false);
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "what has that name is not a socket"));
     }
     match UnixStream::connect(path).await {
         Ok(_) => Ok(false),
@@ -145,3 +151,31 @@ fn beside(path: &Path) -> PathBuf {
 
 /// As many as wait at a TCP listener.
 const BACKLOG: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_who_find_a_dead_socket_one_gets_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.sock");
+        let runtimes = [(); 2].map(|()| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+        for round in 0..300 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let start = std::sync::Barrier::new(runtimes.len());
+            let opened: Vec<_> = std::thread::scope(|scope| {
+                let open = |runtime: &tokio::runtime::Runtime| {
+                    start.wait();
+                    runtime.block_on(Listener::unix(&path, 0o600))
+                };
+                let opening = runtimes.each_ref().map(|runtime| scope.spawn(move || open(runtime)));
+                opening.into_iter().map(|opening| opening.join().unwrap()).collect()
+            });
+            assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1, "round {round}: {opened:?}");
+            assert!(std::os::unix::net::UnixStream::connect(&path).is_ok(), "round {round}");
+            drop(opened);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "round {round}");
+        }
+    }
+}

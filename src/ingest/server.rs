@@ -14,6 +14,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::UnixStream,
     sync::watch,
     task::JoinSet,
     time::{Instant as Clock, sleep, timeout},
@@ -32,6 +33,7 @@ pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Rec
     let mut connections = JoinSet::new();
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let (tell, told) = watch::channel(false);
+    let mut turned_away = None;
     loop {
         let swapped = ingest.swapped.notified();
         let room = connections.len() < ingest.plan().limits.max_connections;
@@ -48,10 +50,8 @@ pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Rec
                     connections.spawn(connection(stream, None, Arc::clone(&ingest), told.clone()));
                 }
                 Ok(Guest::Unix(stream)) => {
-                    let peer = stream.peer_cred().ok().map(|peer| Peer { uid: peer.uid() });
-                    match peer.filter(|peer| ingest.plan().guard.admits(*peer)) {
-                        Some(peer) => drop(connections.spawn(connection(stream, Some(peer), Arc::clone(&ingest), told.clone()))),
-                        None => diagnostics::warn(format_args!("a user who is not in listen.uids has tried to connect: {peer:?}")),
+                    if let Some(peer) = admitted(&stream, &ingest, &mut turned_away) {
+                        connections.spawn(connection(stream, Some(peer), Arc::clone(&ingest), told.clone()));
                     }
                 }
                 Err(error) => {
@@ -65,6 +65,17 @@ pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Rec
     tell.send_replace(true);
     // The answers still to be written are small and local; who does not read them by then never will.
     let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// Who is at the other end, if they may be; who may not is told of once, however often they try.
+fn admitted(stream: &UnixStream, ingest: &Ingest, turned_away: &mut Option<Option<Peer>>) -> Option<Peer> {
+    let peer = stream.peer_cred().ok().map(|peer| Peer { uid: peer.uid() });
+    let admitted = peer.filter(|peer| ingest.plan().guard.admits(*peer));
+    if admitted.is_none() && turned_away.replace(peer) != Some(peer) {
+        let uid = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.uid.to_string());
+        diagnostics::warn(format_args!("turned away a user whom listen.uids does not have: {uid}"));
+    }
+    admitted
 }
 
 /// Serves one connection; `peer` is who is at its other end, over a Unix socket.

@@ -92,11 +92,16 @@ async fn what_is_alive_or_no_socket_is_left_alone() {
     let listener = UnixListener::bind(&living).unwrap();
     fs::write(&file, "precious").unwrap();
     std::os::unix::fs::symlink("nowhere", &link).unwrap();
-    for path in [&living, &file, &link] {
+    let too_long = folder.path().join("x".repeat(100));
+    let scratch = tempfile::tempdir().unwrap();
+    let error = Sidecar::refusal(scratch.path(), &listening_at(&too_long, "", "")).await;
+    assert!(matches!(error, Some(Error::Address(..))), "{error:?}");
+    for (path, why) in [(&living, "in use"), (&file, "not a socket"), (&link, "not a socket")] {
         let scratch = tempfile::tempdir().unwrap();
         let error = Sidecar::refusal(scratch.path(), &listening_at(path, "", "")).await;
         let Some(Error::Address(address, error)) = error else { panic!("{error:?}") };
         assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(why), "{error}");
         assert_eq!(address.to_string(), format!("unix:{}", path.display()));
     }
     assert_eq!(names(folder.path()), ["file", "link", "living"]);
