@@ -98,7 +98,7 @@ impl ConfigFile {
 /// Does what was typed.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Check(check) => Ok(check.run()),
+        Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
         Command::Demo(demo) => Ok(demo.run()),
         Command::Health(health) => health.run(),
@@ -150,7 +150,10 @@ const EVENTS_LOST: u8 = 75;
 
 const CHECK_EXAMPLES: &str = "Examples:
   sidehook check
-  sidehook check --config /etc/sidehook/sidehook.toml --strict";
+  sidehook check --config /etc/sidehook/sidehook.toml --strict
+  sidehook check --format json | jq '.problems[].message'
+
+Exits 0 if the config is right, else 1.";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   sidehook completions bash > /etc/bash_completion.d/sidehook

@@ -24,7 +24,8 @@ pub(super) struct Arrived {
 impl Arrived {
     /// Request line, headers and body, for people.
     pub(super) fn shown(&self) -> String {
-        let mut text = format!("    {} {} HTTP/1.1\n", self.head.method, self.head.uri);
+        let uri = terminal::printable(self.head.uri.to_string().as_bytes());
+        let mut text = format!("    {} {uri} HTTP/1.1\n", self.head.method);
         for (name, value) in &self.head.headers {
             let _ = writeln!(text, "    {name}: {}", terminal::printable(value.as_bytes()));
         }

@@ -140,6 +140,24 @@ async fn demo_goes_on_when_its_reader_has_seen_enough() {
 }
 
 #[tokio::test]
+async fn check_speaks_to_machines_as_well() {
+    let config = "[endpoints.a]\nurl = \"http://x/\"\nmetod = \"PUT\"\n";
+    let (code, text) = said(config, &["check", "--format", "json"]).await;
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &report["ok"], &report["errors"], &report["file"]), (1, &false.into(), &1.into(), &"sidehook.toml".into()));
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["severity"], &problem["code"]), (&"error".into(), &"unknown-key".into()));
+    assert_eq!((&problem["line"], &problem["column"]), (&3.into(), &1.into()));
+    let (code, text) = said(config, &["check", "--format", "github"]).await;
+    assert!(code == 1 && text.starts_with("::error file=sidehook.toml,line=3,col=1,title=unknown-key::"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let good = everything_to(&[("hook", "https://example.com/in", "")]);
+    let (code, text) = said(&good, &["check", "--format", "json"]).await;
+    assert_eq!((code, &*text), (0, "{\"file\":\"sidehook.toml\",\"ok\":true,\"errors\":0,\"problems\":[]}\n"));
+    assert_eq!(said(&good, &["check", "--format", "github"]).await, (0, String::new()));
+}
+
+#[tokio::test]
 async fn check_counts_as_people_do() {
     let (_, text) = said(&everything_to(&[("hook", "https://example.com/in", "")]), &["check"]).await;
     assert!(text.contains("ok, 1 endpoint, 1 route\n"), "{text}");
