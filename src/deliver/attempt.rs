@@ -3,12 +3,16 @@
 use std::{
     borrow::Cow,
     cmp::Reverse,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::FutureExt;
 use tokio::time::{Instant as Clock, timeout, timeout_at};
 
-use super::{Head, RESPONSE, Transport, client::REST_TIMEOUT};
+use super::{Head, RESPONSE, Rest, Transport, client::REST_TIMEOUT};
 use crate::{
     endpoint::Endpoint,
     pipeline,
@@ -39,6 +43,21 @@ pub(super) struct Done<C> {
     pub duration: Duration,
     pub response: Option<Box<str>>,
     pub connection: Option<Kept<C>>,
+    /// What gives the connection back once the rest of a good answer was read.
+    pub unread: Option<Unread<C>>,
+}
+
+/// Reads the rest of an answer, within bounds.
+pub(super) type Unread<C> = Pin<Box<dyn Future<Output = Rest<Kept<C>>> + Send>>;
+
+fn unread<T: Transport>(transport: Arc<T>, kept: Kept<T::Connection>) -> Unread<T::Connection> {
+    Box::pin(async move {
+        let Kept { connection, dialled } = kept;
+        let Ok(rest) = timeout(REST_TIMEOUT + GRACE, transport.rest(connection)).await else {
+            return Rest { beginning: Vec::new(), connection: None };
+        };
+        Rest { beginning: rest.beginning, connection: rest.connection.map(|connection| Kept { connection, dialled }) }
+    })
 }
 
 impl<C> Done<C> {
@@ -46,32 +65,44 @@ impl<C> Done<C> {
     pub(super) fn panicked() -> Done<C> {
         let failure =
             Failure { code: ErrorCode::Protocol, error: "sidehook failed: please report this bug".into(), retry_after: None };
-        Done { outcome: Outcome::Failed(failure), status: None, duration: Duration::ZERO, response: None, connection: None }
+        Done::failed(failure)
+    }
+
+    fn failed(failure: Failure) -> Done<C> {
+        let outcome = Outcome::Failed(failure);
+        Done { outcome, status: None, duration: Duration::ZERO, response: None, connection: None, unread: None }
     }
 }
 
 impl Attempt<'_> {
     /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
-    pub(super) async fn run<T: Transport>(self, transport: &T, idle: Option<Kept<T::Connection>>) -> Done<T::Connection> {
-        let answered = self.exchange(transport, idle).await;
+    pub(super) async fn run<T: Transport>(self, transport: &Arc<T>, idle: Option<Kept<T::Connection>>) -> Done<T::Connection> {
+        let answered = self.exchange(&**transport, idle).await;
         let duration = Clock::now().into_std().saturating_duration_since(self.started);
         let (head, kept) = match answered {
             Ok(answered) => answered,
             Err(failure) => {
-                return Done { outcome: Outcome::Failed(failure), status: None, duration, response: None, connection: None };
+                return Done { status: None, duration, ..Done::failed(failure) };
             }
         };
-        let (beginning, connection) = if head.is_whole {
-            (Vec::new(), Some(kept))
-        } else {
-            let Kept { connection, dialled } = kept;
-            let rest = timeout(REST_TIMEOUT, Box::pin(transport.rest(connection))).await.ok();
-            rest.map_or((Vec::new(), None), |rest| {
-                (rest.beginning, rest.connection.map(|connection| Kept { connection, dialled }))
-            })
-        };
-        let (outcome, response) = self.judge(&head, &beginning);
-        Done { outcome, status: Some(head.status), duration, response, connection }
+        let status = Some(head.status);
+        if head.is_whole {
+            let (outcome, response) = self.judge(&head, &[]);
+            return Done { outcome, status, duration, response, connection: Some(kept), unread: None };
+        }
+        let mut unread = unread(Arc::clone(transport), kept);
+        if self.endpoint.success.contains(head.status) {
+            let outcome = Outcome::Delivered { status: head.status };
+            // Most bodies have come with their head; whatever else this one does, the event has arrived.
+            let (connection, unread) = match (&mut unread).now_or_never() {
+                Some(rest) => (rest.connection, None),
+                None => (None, Some(unread)),
+            };
+            return Done { outcome, status, duration, response: None, connection, unread };
+        }
+        let rest = unread.await;
+        let (outcome, response) = self.judge(&head, &rest.beginning);
+        Done { outcome, status, duration, response, connection: rest.connection, unread: None }
     }
 
     async fn exchange<T: Transport>(
@@ -158,3 +189,6 @@ fn mask_what_was_cut(text: &mut String, secrets: &[&str]) {
 }
 
 const MASK: &str = "***";
+
+/// A transport keeps to its own time; this is for one that does not.
+const GRACE: Duration = Duration::from_secs(1);

@@ -30,6 +30,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::OnceCell,
+    time::{Instant as Clock, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -112,13 +113,16 @@ impl Transport for Client {
     }
 
     async fn rest(&self, mut link: Link) -> Rest<Link> {
-        let Some(mut body) = link.body.take() else { return Rest { beginning: Vec::new(), connection: Some(link) } };
+        let Some(mut body) = link.body.take() else {
+            return Rest { beginning: Vec::new(), connection: link.driver.is_some().then_some(link) };
+        };
+        let deadline = Clock::now() + REST_TIMEOUT;
         let (mut beginning, mut read) = (Vec::new(), 0);
         let whole = loop {
-            match drive(&mut link.driver, body.frame()).await {
-                None | Some(Some(Err(_))) => break false,
-                Some(None) => break true,
-                Some(Some(Ok(frame))) => {
+            match timeout_at(deadline, drive(&mut link.driver, body.frame())).await {
+                Err(_) | Ok(None | Some(Some(Err(_)))) => break false,
+                Ok(Some(None)) => break true,
+                Ok(Some(Some(Ok(frame)))) => {
                     let Some(bytes) = frame.data_ref() else { continue };
                     read += bytes.len();
                     beginning.extend_from_slice(&bytes[..bytes.len().min(super::RESPONSE - beginning.len())]);

@@ -26,7 +26,7 @@ use crate::{
     queue::{
         self, Account, Addressee, Backlog, DeadLetters, Delivery, Handle, Letter, Order, Place, Stage as End, pending::Leftover,
     },
-    retry::{self, Class, ErrorCode, Failure, Outcome, Reason, Verdict},
+    retry::{self, Class, ErrorCode, Failure, On, Outcome, Reason, Verdict},
 };
 
 /// What a lane needs besides its endpoint.
@@ -61,6 +61,8 @@ pub struct Lane<T: Transport> {
     left: Vec<Delivery>,
     flights: Flights,
     attempts: FuturesUnordered<Pin<Box<dyn Future<Output = Landed<T>> + Send>>>,
+    /// Connections whose good answers are still being read.
+    unread: FuturesUnordered<Pin<Box<dyn Future<Output = Read<T>> + Send>>>,
     idle: Vec<Idle<T::Connection>>,
     /// No attempts until then: a receiver asked for it.
     paused: Option<Instant>,
@@ -89,6 +91,9 @@ struct Idle<C> {
     since: Instant,
 }
 
+/// The settings a connection was dialled for, and the connection where it can be used again.
+type Read<T> = (Arc<Endpoint>, Option<Kept<<T as Transport>::Connection>>);
+
 /// An attempt's place among the flights, and its result; none where it panicked.
 type Landed<T> = (usize, Option<Done<<T as Transport>::Connection>>);
 
@@ -105,6 +110,7 @@ impl<T: Transport> Lane<T> {
             left: Vec::new(),
             flights: Flights::default(),
             attempts: FuturesUnordered::new(),
+            unread: FuturesUnordered::new(),
             idle: Vec::new(),
             paused: None,
             stage: Stage::Open,
@@ -133,6 +139,12 @@ impl<T: Transport> Lane<T> {
         let mut happened = false;
         while let Poll::Ready(Some((place, done))) = self.attempts.poll_next_unpin(cx) {
             self.land(place, done);
+            happened = true;
+        }
+        while let Poll::Ready(Some((endpoint, connection))) = self.unread.poll_next_unpin(cx) {
+            if let Some(kept) = connection {
+                self.keep(kept, &endpoint);
+            }
             happened = true;
         }
         match self.orders.poll_recv_many(cx, orders, ORDERS) {
@@ -178,6 +190,10 @@ impl<T: Transport> Lane<T> {
         if before.target != self.endpoint.target {
             self.idle.clear();
         }
+        let another = before.target != self.endpoint.target || before.auth != self.endpoint.auth;
+        if another && self.paused.take().is_some() {
+            self.log_change(record::Change::Resumed);
+        }
         if before != self.endpoint && self.account.is_disabled() {
             self.account.set_disabled(false);
             self.log_change(record::Change::Enabled { reason: "its settings changed" });
@@ -186,7 +202,11 @@ impl<T: Transport> Lane<T> {
 
     fn start_attempts(&mut self, now: Instant) {
         if self.account.is_disabled() {
-            self.give_up_everything();
+            self.give_up_everything(Reason::Disabled, Some(ErrorCode::Disabled));
+        }
+        if self.stage == Stage::Retired && !self.endpoint.active {
+            // It was not to be sent to, and it will not come back.
+            self.give_up_everything(Reason::EndpointRemoved, None);
         }
         if self.paused.is_some_and(|until| until <= now) {
             self.paused = None;
@@ -194,12 +214,12 @@ impl<T: Transport> Lane<T> {
         }
         while self.may_start() {
             if let Some(delivery) = self.backlog.next(now) {
-                self.start(delivery, false, now);
+                self.start_in_time(delivery, false, now);
             } else if self.is_draining()
                 && let Some(delivery) = self.backlog.unpark()
             {
                 // Nobody will be there when its time comes.
-                self.start(delivery, true, now);
+                self.start_in_time(delivery, true, now);
             } else {
                 return;
             }
@@ -213,7 +233,7 @@ impl<T: Transport> Lane<T> {
         let place = self.flights.add(Flight { delivery, endpoint: Arc::clone(&endpoint), early });
         let attempt = async move {
             let attempt = Attempt { endpoint: &endpoint, parcel: &parcel, body, number, started: now };
-            attempt.run(&*transport, idle).await
+            attempt.run(&transport, idle).await
         };
         self.attempts.push(Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(move |done| (place, done.ok()))));
     }
@@ -223,6 +243,11 @@ impl<T: Transport> Lane<T> {
         let done = done.unwrap_or_else(Done::panicked);
         if let Some(kept) = done.connection {
             self.keep(kept, &flight.endpoint);
+        }
+        // A receiver that never ends its answers must not gather connections: past this many they are closed.
+        if let Some(unread) = done.unread.filter(|_| self.unread.len() < self.endpoint.concurrency) {
+            let endpoint = Arc::clone(&flight.endpoint);
+            self.unread.push(Box::pin(unread.map(move |rest| (endpoint, rest.connection))));
         }
         let duration = done.duration;
         let number = flight.delivery.attempts + 1;
@@ -246,7 +271,7 @@ impl<T: Transport> Lane<T> {
         let number = delivery.attempts + 1;
         let age = delivery.parcel.accepted.elapsed().unwrap_or_default();
         let mut verdict = retry::judge(failure, &self.endpoint.retry, number, age, (self.around.random)());
-        if early && failure.code.class() == Class::Transient {
+        if early && (failure.code.class() == Class::Transient || self.endpoint.retry.on == On::Any) {
             verdict = Verdict::RetryIn(Duration::ZERO);
         } else {
             delivery.attempts = number;
@@ -273,10 +298,13 @@ impl<T: Transport> Lane<T> {
             Verdict::DeadLetter(reason) => {
                 let outcome = record::Outcome::Failed { failure: line, class: failure.code.class().as_str() };
                 self.log_delivery(&endpoint, &delivery, number, outcome);
-                self.give_up(delivery, reason, failure.code);
+                self.give_up(delivery, reason, Some(failure.code));
             }
         }
-        self.react(failure);
+        // What an attempt with other settings met says nothing of these.
+        if *endpoint == *self.endpoint {
+            self.react(failure);
+        }
     }
 
     /// What a failure means for the endpoint as a whole.
@@ -294,17 +322,26 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    fn give_up(&self, delivery: Delivery, reason: Reason, code: ErrorCode) {
+    fn give_up(&self, delivery: Delivery, reason: Reason, error_code: Option<ErrorCode>) {
         let attempts = delivery.attempts;
         let (parcel, slot) = delivery.into_parts();
         let to = Addressee::Known(Arc::clone(&self.endpoint));
-        let letter = Letter { parcel, to, reason, error_code: Some(code), attempts };
+        let letter = Letter { parcel, to, reason, error_code, attempts };
         self.around.dead_letters.put(letter, Place::Queue(slot));
     }
 
-    fn give_up_everything(&mut self) {
+    fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>) {
         for delivery in self.backlog.take_all().collect::<Vec<_>>() {
-            self.give_up(delivery, Reason::Disabled, ErrorCode::Disabled);
+            self.give_up(delivery, reason, error_code);
+        }
+    }
+
+    /// Starts an attempt, unless it is a further one and its time has passed meanwhile, say while the endpoint was paused.
+    fn start_in_time(&mut self, delivery: Delivery, early: bool, now: Instant) {
+        let age = |delivery: &Delivery| delivery.parcel.accepted.elapsed().unwrap_or_default();
+        match self.endpoint.retry.max_age {
+            Some(max_age) if delivery.attempts > 0 && age(&delivery) > max_age => self.give_up(delivery, Reason::MaxAge, None),
+            _ => self.start(delivery, early, now),
         }
     }
 

@@ -547,6 +547,48 @@ async fn gone_disables_the_endpoint_until_a_setting_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_an_attempt_with_old_settings_says_nothing_of_the_new() {
+    for reply in [410, 503] {
+        let world = World::start(endpoint(), move |seen| match (seen.attempt(), reply) {
+            (1, 503) if seen.id == "e-1" => Reply::AskingAfter(seconds(5), 503, "3600"),
+            (1, status) if seen.id == "e-1" => Reply::After(seconds(5), status),
+            _ => Reply::Status(200),
+        });
+        world.post("e-1");
+        world.received(1).await;
+        world.settle(Endpoint { timeout: seconds(9), ..endpoint() });
+        sleep(seconds(6)).await;
+        world.post("e-2");
+        world.settled().await;
+        assert_eq!(world.receiver.so_far()[1].id, "e-2", "{reply}");
+        let ended = world.abandoned().await;
+        assert!(ended.telling("disabled").is_empty() && ended.telling("paused").is_empty(), "{reply}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_inactive_endpoint_that_is_removed_becomes_dead_letters() {
+    let world = World::start(endpoint(), |_| Reply::Status(500));
+    world.post("e-1");
+    world.received(1).await;
+    world.settled().await;
+    world.settle(Endpoint { active: false, ..endpoint() });
+    let ended = world.finished().await;
+    assert_eq!(ended.given_up(), [("e-1", "endpoint_removed", 1)]);
+    assert_eq!(ended.held, (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_answer_that_does_not_end_has_arrived_and_holds_no_permit() {
+    let world = World::start(one_at_a_time(), |seen| if seen.id == "e-1" { Reply::Endless } else { Reply::Status(200) });
+    world.post("e-1");
+    world.post("e-2");
+    let seen = world.received(2).await;
+    assert_eq!(whole_seconds(&seen), [0, 0]);
+    assert_eq!(world.finished().await.ids("delivered"), ["e-1", "e-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_when_an_endpoint_is_gone_is_dead_lettered_and_what_is_under_way_may_arrive() {
     let world = World::start(Endpoint { concurrency: 2, ..endpoint() }, |seen| match seen.id.as_str() {
         "waits" => Reply::Status(500),

@@ -39,6 +39,8 @@ pub(super) enum Reply {
     After(Duration, u16),
     /// A status with this `Retry-After`.
     Asking(u16, &'static str),
+    /// The same, after so long.
+    AskingAfter(Duration, u16, &'static str),
     /// The connection ends; silent: before a byte of an answer.
     Broken {
         silent: bool,
@@ -172,6 +174,10 @@ impl Transport for Wire {
             }
             Reply::Asking(status, wait) => {
                 Ok(Head { status, is_whole: false, retry_after: Some(HeaderValue::from_static(wait)) })
+            }
+            Reply::AskingAfter(wait, status, retry_after) => {
+                sleep(wait).await;
+                Ok(Head { status, is_whole: false, retry_after: Some(HeaderValue::from_static(retry_after)) })
             }
             Reply::Broken { silent } => {
                 let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
