@@ -9,8 +9,10 @@ use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use super::{
-    Ids, Outlet, Plan, Refusal,
+    Outlet, Plan, Refusal,
     dedupe::{Memo, Memory, Noted},
+    follow::Followed,
+    ids::Ids,
     parse::{Events, Posted},
     reply,
 };
@@ -20,9 +22,7 @@ use crate::{
     event::{Event, Time, Trace},
     log::{self, Log, record},
     pipeline::{self, Prepared},
-    queue::{
-        self, Addressee, Awaited, DeadLetters, Deliveries, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
-    },
+    queue::{self, Addressee, Awaited, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter},
     retry::{ErrorCode, Reason},
 };
 
@@ -47,12 +47,6 @@ pub(super) enum Accepted {
     Answered(Vec<u8>),
     /// What becomes of them is to be waited for.
     Followed(Vec<Followed>),
-}
-
-/// An event whose deliveries are waited for.
-pub(super) enum Followed {
-    Duplicate(Box<str>, Memo),
-    New(Arc<Parcel>),
 }
 
 /// A request's events, all of which can be accepted. Dropped, it gives back what it holds.
@@ -290,30 +284,8 @@ impl Bound<'_> {
     }
 }
 
-impl Followed {
-    pub(super) fn waiter(&self) -> Option<&Waiter> {
-        match self {
-            Followed::Duplicate(..) => None,
-            Followed::New(parcel) => parcel.waiter.as_deref(),
-        }
-    }
-
-    /// What the app is told, with how far the `deliveries` are.
-    pub(super) fn answer<'a>(&'a self, deliveries: &'a Deliveries) -> reply::Accepted<'a> {
-        let told = Some(deliveries.iter().map(reply::Delivered::from).collect());
-        match self {
-            Followed::Duplicate(id, memo) => reply::Accepted { deliveries: told, ..memo.answer(id) },
-            Followed::New(parcel) => {
-                let event = parcel.prepared.event.head();
-                let endpoints = deliveries.iter().map(|delivery| &*delivery.endpoint).collect();
-                reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: told }
-            }
-        }
-    }
-}
-
 impl Memo {
-    fn answer<'a>(&'a self, id: &'a str) -> reply::Accepted<'a> {
+    pub(super) fn answer<'a>(&'a self, id: &'a str) -> reply::Accepted<'a> {
         let endpoints = self.endpoints.iter().map(|name| &**name).collect();
         reply::Accepted { id, event_type: &self.event_type, endpoints, duplicate: true, deliveries: None }
     }

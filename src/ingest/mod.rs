@@ -1,15 +1,18 @@
 //! The door in: HTTP from the app, deliveries to the lanes.
 //!
 //! In comes a request; out goes a `202` after its deliveries were queued, or a [`Refusal`] after nothing was. The answer
-//! waits for no endpoint, unless the app prefers it to. What a request is held to (who may post, how much, where it goes) is a [`Plan`], a snapshot
-//! taken once per request; a reload replaces it as a whole.
+//! waits for no endpoint, unless the app prefers it to. What a request is held to (who may post, how much, where it goes)
+//! is a [`Plan`], a snapshot taken once per request; a reload replaces it as a whole.
 //!
 //! **Invariant:** a request is accepted whole or refused whole, and by one plan.
 
 mod accept;
+mod body;
 mod dedupe;
+mod follow;
 mod guard;
 mod head;
+mod ids;
 mod listener;
 mod parse;
 mod reply;
@@ -17,38 +20,33 @@ mod server;
 mod watchdog;
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
     time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Notify;
 
 use self::{
-    accept::{Accepted, Desk, Followed},
+    accept::{Accepted, Desk},
     dedupe::Memory,
+    follow::Closing,
     head::{Media, Way},
+    ids::Ids,
     watchdog::Watchdog,
 };
 pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
-    event::GeneratedId,
     log::{self, Log},
-    queue::{DeadLetters, Deliveries, Handle, Ledger, Waiter},
+    queue::{DeadLetters, Handle, Ledger},
     route::Table,
 };
 
@@ -152,7 +150,7 @@ impl Ingest {
             Ok((Accepted::Answered(body), _)) => reply::accepted(body, std::mem::take(&mut head.headers)),
             Ok((Accepted::Followed(followed), batch)) => {
                 let seconds = head::wait(&head.headers).unwrap_or_default();
-                let ended = Box::pin(follow(&followed, Duration::from_secs(seconds), closing)).await;
+                let ended = Box::pin(follow::follow(&followed, Duration::from_secs(seconds), closing)).await;
                 let answers: Vec<_> = followed.iter().zip(&ended).map(|(event, ended)| event.answer(ended)).collect();
                 let response = reply::accepted(reply::body(&answers, batch), std::mem::take(&mut head.headers));
                 reply::waited(response, &ended, seconds)
@@ -201,7 +199,7 @@ impl Ingest {
             (plan.limits, head::media(&head.headers, way)?)
         };
         let way = way.ok_or(Refusal::NotFound)?;
-        let body = read_body(body, &limits, watchdog).await?;
+        let body = body::read(body, &limits, watchdog).await?;
         // The body may have taken its time.
         if self.is_draining() {
             return Err(Refusal::Draining);
@@ -234,101 +232,6 @@ impl Ingest {
         }
         let accepted = desk.accept(draft);
         Ok((accepted, events.batch))
-    }
-}
-
-/// Waits for all deliveries of these events, but for no longer than `wait`, nor while a door is being closed; says how far
-/// each event's are.
-async fn follow(followed: &[Followed], wait: Duration, closing: &Closing) -> Vec<Deliveries> {
-    let mut closing = closing.clone();
-    let ended = async {
-        for waiter in followed.iter().filter_map(Followed::waiter) {
-            waiter.all_ended().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        _ = timeout(wait, ended) => {}
-        _ = closing.wait_for(|closing| *closing) => {}
-    }
-    followed.iter().map(|event| event.waiter().map(Waiter::deliveries).unwrap_or_default()).collect()
-}
-
-/// Turns true when the connections of a door are to end.
-type Closing = watch::Receiver<bool>;
-
-/// Reads a body within its bounds. Most come in one piece, and that piece is used as it is.
-async fn read_body(body: Incoming, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {
-    let too_large = Refusal::PayloadTooLarge(limits.max_body);
-    if body.size_hint().lower() > limits.max_body as u64 {
-        return Err(too_large);
-    }
-    let mut collected = pin!(collect(body, limits.max_body));
-    let mut awaited = false;
-    let read = poll_fn(|cx| match collected.as_mut().poll(cx) {
-        Poll::Pending if watchdog.is_expired() => Poll::Ready(None),
-        Poll::Pending => {
-            // Most bodies come with their head: the clock is asked only for those that do not.
-            if !std::mem::replace(&mut awaited, true) {
-                watchdog.body();
-            }
-            Poll::Pending
-        }
-        read => read.map(Some),
-    });
-    let read = read.await;
-    watchdog.busy();
-    match read {
-        Some(Ok(Some(bytes))) => Ok(bytes),
-        Some(Ok(None)) => Err(too_large),
-        // The connection is gone or talks nonsense: whatever is answered, nobody reads it.
-        Some(Err(error)) => Err(Refusal::InvalidJson { line: 1, column: 1, what: error.to_string().into() }),
-        None => Err(Refusal::RequestTimeout(limits.body_timeout)),
-    }
-}
-
-/// A body's bytes; none when there are more than `max`.
-async fn collect(mut body: Incoming, max: usize) -> hyper::Result<Option<Bytes>> {
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame?.into_data() else { continue };
-        if first.len() + more.len() + bytes.len() > max {
-            return Ok(None);
-        }
-        if first.is_empty() && more.is_empty() {
-            first = bytes;
-        } else {
-            more.extend_from_slice(&std::mem::take(&mut first));
-            more.extend_from_slice(&bytes);
-        }
-    }
-    Ok(Some(if more.is_empty() { first } else { more.freeze() }))
-}
-
-/// Makes event ids. Randomness is fetched in pieces of many ids: the system call costs more than the id.
-#[derive(Default)]
-struct Ids(Mutex<Vec<[u8; 10]>>);
-
-impl Ids {
-    fn next(&self, now: SystemTime) -> GeneratedId {
-        let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        GeneratedId::event(millis, &self.random())
-    }
-
-    fn random(&self) -> [u8; 10] {
-        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(random) = pool.pop() {
-            return random;
-        }
-        let mut bytes = [[0; 10]; 100];
-        if getrandom::fill(bytes.as_flattened_mut()).is_err() {
-            // No system we run on fails here once it is up; ids must differ all the same.
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-            bytes.iter_mut().enumerate().for_each(|(n, id)| id.copy_from_slice(&(now + n as u128).to_be_bytes()[6..]));
-        }
-        pool.extend_from_slice(&bytes[1..]);
-        bytes[0]
     }
 }
 

@@ -55,6 +55,26 @@ async fn a_new_address_is_open_before_the_old_one_is_closed() {
 }
 
 #[tokio::test]
+async fn who_waits_at_the_old_address_is_told_what_is_pending_and_it_arrives() {
+    let receiver = Receiver::replying([200]).await.after(Duration::from_millis(500));
+    let endpoints = everything_to(&[("hook", &receiver.url(), "")]);
+    let sidecar = Sidecar::start(&endpoints).await;
+    let (free, address) = elsewhere();
+    drop(free);
+    let headers = [("content-type", "application/json"), ("prefer", "wait=60")];
+    let waiting = sidecar.request("POST", "/events", &headers, event("e-1"));
+    let moving = async {
+        receiver.received(1).await;
+        sidecar.edit(&listening_on(address, &endpoints)).await
+    };
+    let (answer, line) = tokio::join!(waiting, moving);
+    assert_eq!(line["outcome"], "loaded", "{line}");
+    let outcome = &answer.json()["deliveries"][0]["outcome"];
+    assert!(answer.status == 202 && outcome == "pending" || answer.status == 200 && outcome == "delivered", "{answer:?}");
+    sidecar.logged("delivered", 1).await;
+}
+
+#[tokio::test]
 async fn a_request_under_way_at_the_old_address_is_answered() {
     let sidecar = Sidecar::start("").await;
     let (free, address) = elsewhere();
