@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env::VarError, path::Path};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sidehook::config::{self, Config, Outside};
 
 use crate::support::Sidecar;
@@ -44,6 +44,34 @@ fn what_the_example_config_gives_as_defaults_are_the_defaults() {
 }
 
 #[test]
+fn the_readme_lists_the_keys_of_the_example_config() {
+    let all: toml::Table = EXAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n").parse().unwrap();
+    let mut shown = BTreeSet::new();
+    for (table, value) in &all {
+        let path = if table == "defaults" { "endpoints.NAME" } else { table };
+        collect_keys(path, &json!(value), &mut shown);
+    }
+    for key in ["mode", "uids"] {
+        assert!(EXAMPLE.contains(&format!("{key} = ")), "{key}, which TCP has no use for, is named in the prose");
+        shown.insert(format!("listen.{key}"));
+    }
+    let listed: BTreeSet<String> = listed_keys().into_iter().map(|(key, _)| key).collect();
+    let in_one_alone: Vec<_> = listed.symmetric_difference(&shown).collect();
+    assert!(in_one_alone.is_empty(), "only one of README and example has {in_one_alone:?}");
+}
+
+#[test]
+fn the_defaults_in_the_readme_are_the_defaults() {
+    let defaults: Vec<_> = listed_keys().into_iter().filter_map(|(key, default)| Some((key, default?))).collect();
+    assert!(defaults.len() > 40, "only {} keys have a default", defaults.len());
+    for (key, default) in defaults {
+        let (without, with) = around(&key, default);
+        let changed = config::difference(&read(&without), &read(&with));
+        assert!(changed.is_empty(), "{key} = {default} changes {changed:?}");
+    }
+}
+
+#[test]
 fn the_readme_explains_every_dependency_and_no_other() {
     let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
     let of = |table: &str| manifest[table].as_table().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>();
@@ -55,6 +83,67 @@ fn the_readme_explains_every_dependency_and_no_other() {
     let explained: BTreeSet<&str> = tests.split('`').skip(1).step_by(2).collect();
     let only_for_tests: BTreeSet<&str> = of("dev-dependencies").difference(&of("dependencies")).copied().collect();
     assert_eq!(explained, only_for_tests);
+}
+
+/// The keys of the README's table with their default, where there is a value that stands for it.
+fn listed_keys() -> Vec<(String, Option<&'static str>)> {
+    let (_, section) = README.split_once("\n### Every key\n").expect("the section");
+    let mut keys = Vec::new();
+    let mut table = "";
+    for row in section.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, named, names, default, ..] = cells[..] else { panic!("too few cells: {row}") };
+        if !named.is_empty() {
+            table = named.trim_matches(['`', '[', ']']);
+        }
+        let default = default.strip_prefix('`').and_then(|default| default.strip_suffix('`'));
+        keys.extend(names.split(", ").map(|name| (format!("{table}.{}", name.trim_matches('`')), default)));
+    }
+    keys
+}
+
+/// The keys in `value`, which stands at `path`; names that the user chooses are `NAME`.
+fn collect_keys(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
+    let last = path.rsplit('.').next().unwrap();
+    let is_table = last == path || ["NAME", "dedupe", "queue", "retry", "xml"].contains(&last);
+    if !is_table {
+        keys.insert(path.to_owned());
+    }
+    match value {
+        Value::Object(table) if is_table || ["auth", "signature"].contains(&last) => {
+            for (key, value) in table {
+                collect_keys(&format!("{path}.{}", if path == "endpoints" { "NAME" } else { key }), value, keys);
+            }
+        }
+        Value::Array(routes) if is_table => routes.iter().for_each(|route| collect_keys(path, route, keys)),
+        _ => {}
+    }
+}
+
+/// A config where `key` is left out, and the same one with it.
+fn around(key: &str, value: &str) -> (String, String) {
+    let (path, last) = key.rsplit_once('.').unwrap();
+    let config = |head: &str, tail: &str| {
+        format!("{head}\nendpoints.NAME.url = 'http://localhost/'\n[[routes]]\nevents = ['**']\nto = ['NAME']\n{tail}")
+    };
+    if path == "routes" {
+        return (config("", ""), config("", &format!("{last} = {value}")));
+    }
+    let whole = format!("{key} = {value}");
+    let inner = format!("{last} = {value},");
+    // The setting stands where the `$` is, beside what it cannot do without.
+    let (head, setting) = match (path, last) {
+        ("listen", "mode") => ("listen.address = 'unix:sidehook.sock'\n$", whole),
+        ("endpoints.NAME.auth", _) => ("endpoints.NAME.auth = { $ type = 'api_key', value = { env = 'KEY' } }", inner),
+        ("endpoints.NAME.signature", _) => (
+            "endpoints.NAME.signature = { $ scheme = 'hmac', secrets = [{ env = 'KEY' }], signed = '{body}', \
+             headers = { X-Sign = '{signatures}' } }",
+            inner,
+        ),
+        ("endpoints.NAME.xml", _) => ("endpoints.NAME.format = 'xml'\n$", whole),
+        _ => ("$", whole),
+    };
+    (config(&head.replace('$', ""), ""), config(&head.replace('$', &setting), ""))
 }
 
 /// Reads a config that must be valid and free of warnings, in a world where every secret is there.
