@@ -71,9 +71,18 @@ impl Leftover {
     }
 }
 
-/// Writes what is left, whole, and waits until the disk has it.
+/// Writes what is left, all of it or nothing, and waits until the disk has it.
 pub fn write(directory: &Directory, leftovers: &[Leftover], now: SystemTime) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(64 << 10, open_for_lines(&directory.pending())?);
+    let file = open_for_lines(&directory.pending())?;
+    let before = file.metadata()?.len();
+    append(&file, leftovers, now).inspect_err(|_| {
+        // All are called dropped now: the next start must not deliver some of them.
+        let _ = file.set_len(before);
+    })
+}
+
+fn append(file: &File, leftovers: &[Leftover], now: SystemTime) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(64 << 10, file);
     let mut line = Vec::new();
     for leftover in leftovers {
         line.clear();

@@ -300,3 +300,18 @@ proptest! {
         assert_nothing_is_lost(&bytes, &directory, &[])?;
     }
 }
+
+#[test]
+fn an_error_midway_leaves_the_file_as_it_was() {
+    let (_folder, directory) = directory();
+    write(&directory, &[delivery(&event("e-1", "1"), ("1", "application/json"), 0, accepted(0))]);
+    let before = text(&directory.pending());
+    // More than is written at once stands before what cannot be written.
+    let long = format!("\"{}\"", "x".repeat(200 << 10));
+    let leftovers = [
+        delivery(&event("e-2", &long), (&long, "application/json"), 0, accepted(0)),
+        delivery(&event("e-3", "no JSON"), ("", "application/json"), 0, accepted(0)),
+    ];
+    assert!(pending::write(&directory, &leftovers, SystemTime::now()).is_err());
+    assert_eq!(text(&directory.pending()), before);
+}
