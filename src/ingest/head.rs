@@ -47,6 +47,10 @@ pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
     }
+    // Its `type` and `id` stand in the head: taken for an event of ours it would lose them.
+    if headers.contains_key("ce-specversion") {
+        return Err(Refusal::UnsupportedMediaType("CloudEvents are not understood here"));
+    }
     let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     if value == b"application/json" {
         return Ok(Media::Json);
