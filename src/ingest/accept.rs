@@ -22,7 +22,9 @@ use crate::{
     event::{Event, Time, Trace},
     log::{self, Log, record},
     pipeline::{self, Prepared},
-    queue::{self, Addressee, Awaited, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter},
+    queue::{
+        self, Addressee, Awaited, Counted, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
+    },
     retry::{ErrorCode, Reason},
 };
 
@@ -70,6 +72,12 @@ enum Taken<'p, 'e> {
 struct Ready<'p> {
     parcel: Arc<Parcel>,
     bound: SmallVec<[Bound<'p>; 2]>,
+}
+
+/// Where an event is counted, once for all its deliveries.
+struct Room {
+    share: Share,
+    overflow: Option<Arc<Counted>>,
 }
 
 /// One endpoint's part in an event.
@@ -198,16 +206,17 @@ impl<'p> Desk<'p> {
         let active = outlets.iter().filter(|outlet| outlet.endpoint.active);
         let (prepared, bodies) = pipeline::prepare(&event, active.map(|outlet| &*outlet.endpoint))
             .map_err(|encode::TooLarge| Refusal::GrownTooLarge(encode::MAX_GROWN))?;
-        let mut share = self.ledger.share(prepared.footprint());
+        let mut room = Room { share: self.ledger.share(prepared.footprint()), overflow: None };
         let mut bodies = bodies.into_iter();
         let mut bound = SmallVec::new();
         for outlet in outlets {
             let fate = match if outlet.endpoint.active { bodies.next() } else { None } {
-                Some(body) => self.place(outlet, &prepared, body, &mut share)?,
+                Some(body) => self.place(outlet, &prepared, body, &mut room)?,
                 None => Fate::Skipped,
             };
             bound.push(Bound { outlet, fate });
         }
+        let Room { share, .. } = room;
         let parcel = match self.awaited {
             false => Parcel::new(prepared, now.time, share),
             true => Parcel::awaited(prepared, now.time, share, Waiter::new(bound.iter().map(Bound::awaited).collect())),
@@ -222,15 +231,15 @@ impl<'p> Desk<'p> {
         }
     }
 
-    fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, share: &mut Share) -> Result<Fate, Refusal> {
+    fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, room: &mut Room) -> Result<Fate, Refusal> {
         let account = &outlet.handle.account;
-        if let Ok(slot) = account.reserve(prepared.footprint_with(body), share) {
+        if let Ok(slot) = account.reserve(prepared.footprint_with(body), &mut room.share) {
             return Ok(Fate::Queued { body, slot });
         }
         let overflow = match outlet.endpoint.queue.when_full {
             // Who posts to one endpoint, as `replay` does, can wait: a second dead letter would be no help.
             _ if self.only.is_some() => None,
-            WhenFull::DeadLetter => self.dead_letters.reserve(prepared.footprint()).ok(),
+            WhenFull::DeadLetter => self.dead_letters.reserve(prepared.footprint(), &mut room.overflow).ok(),
             WhenFull::Reject => None,
         };
         overflow.map(Fate::Overflow).ok_or_else(|| Refusal::QueueFull {

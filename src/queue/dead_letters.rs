@@ -89,13 +89,19 @@ pub enum Place {
     Queue(Slot),
 }
 
-/// A place in this store's own buffer; dropping it frees the place.
+/// A letter's place in this store's own buffer. What the letters of one event share is counted once, until the last is gone.
 pub struct Overflow {
+    _event: Arc<Counted>,
+    _letter: Counted,
+}
+
+/// Bytes of this store's own buffer; dropping it frees them.
+pub struct Counted {
     post: Arc<Post>,
     bytes: usize,
 }
 
-impl Drop for Overflow {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.post.lock().overflow -= self.bytes;
     }
@@ -119,15 +125,20 @@ impl DeadLetters {
         self.post.arrived.notify_one();
     }
 
-    /// A place for `bytes` of an event that found its queue full; none where it could not be written soon.
-    pub fn reserve(&self, bytes: usize) -> Result<Place, Full> {
+    /// A place for an event of `bytes` that found a queue full; none where it could not be written soon. One event is let in
+    /// however large it is, or it never would be. `event` is the same for all its letters, of which the first fills it.
+    pub fn reserve(&self, bytes: usize, event: &mut Option<Arc<Counted>>) -> Result<Place, Full> {
         let mut inbox = self.post.lock();
-        if !inbox.writable || inbox.overflow + bytes > OVERFLOW {
+        let is_full = event.is_none() && inbox.overflow > 0 && inbox.overflow + bytes > OVERFLOW;
+        if !inbox.writable || is_full {
             return Err(Full);
         }
-        inbox.overflow += bytes;
+        let (bytes, letter) = if event.is_none() { (bytes, 0) } else { (0, LETTER) };
+        inbox.overflow += bytes + letter;
         drop(inbox);
-        Ok(Place::Overflow(Overflow { post: Arc::clone(&self.post), bytes }))
+        let counted = |bytes| Counted { post: Arc::clone(&self.post), bytes };
+        let event = event.get_or_insert_with(|| Arc::new(counted(bytes)));
+        Ok(Place::Overflow(Overflow { _event: Arc::clone(event), _letter: counted(letter) }))
     }
 
     /// Writes into another file from now on.
@@ -309,6 +320,9 @@ struct Line<'a> {
 
 /// What overflow may wait in memory: a disk's hiccup of some thousand events of 1 KiB.
 const OVERFLOW: usize = 4 << 20;
+
+/// What a letter takes beside its event.
+const LETTER: usize = 192;
 
 /// Bytes of events a write: enough to make it worth its system call.
 const BATCH: usize = 128 << 10;

@@ -20,7 +20,7 @@ mod waiter;
 use std::{sync::Arc, time::SystemTime};
 
 pub use backlog::Backlog;
-pub use dead_letters::{Addressee, DeadLetters, Letter, Place, open_for_lines};
+pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
 pub use handle::{Handle, Order};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
 pub use state::{Directory, StateError};

@@ -122,3 +122,16 @@ async fn each_endpoint_overflows_by_its_own_bound() {
     overflowed.sort();
     assert_eq!(overflowed, names);
 }
+
+#[tokio::test]
+async fn an_event_that_overflows_several_queues_is_counted_once() {
+    let hole = Receiver::hanging().await;
+    let url = hole.url();
+    let keys = "timeout = \"60s\"\nqueue = { events = 1 }";
+    let names = ["h1", "h2", "h3", "h4", "h5"];
+    let sidecar = Sidecar::start(&everything_to(&names.map(|name| (name, url.as_str(), keys)))).await;
+    sidecar.event(event(1)).await.accepted();
+    let halves = [2, 3].map(|id| format!(r#"{{"type": "a", "id": "e-{id}", "data": "{}"}}"#, "x".repeat(500_000)));
+    assert_eq!(sidecar.event(format!("[{}]", halves.join(","))).await.status, 202);
+    assert_eq!(sidecar.logged("dead_lettered", 10).await.len(), 10);
+}

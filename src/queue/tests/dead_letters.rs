@@ -52,7 +52,7 @@ impl Store {
 
     /// Waits until the store knows that it cannot write.
     fn wait_until_refusing(&self) {
-        wait_for("a refusal", || self.letters.reserve(1).is_err());
+        wait_for("a refusal", || self.letters.reserve(1, &mut None).is_err());
     }
 
     fn wait_for_ids(&self, path: &Path, wanted: &[&str]) {
@@ -173,7 +173,7 @@ fn a_file_that_cannot_be_written_is_moved_away_from_without_a_loss() {
     let other = store.folder.path().join("other.jsonl");
     store.letters.switch(other.clone(), 1 << 20);
     store.wait_for_ids(&other, &["e-1"]);
-    assert_eq!(store.letters.reserve(1).map(drop), Ok(()));
+    assert_eq!(store.letters.reserve(1, &mut None).map(drop), Ok(()));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn while_the_folder_cannot_be_written_letters_keep_their_places_and_nobody_calls
     store.make_the_folder();
     store.wait_for_ids(&store.path, &["e-1", "e-2"]);
     wait_for("the places", || account.held() == (0, 0));
-    assert_eq!(store.letters.reserve(1).map(drop), Ok(()));
+    assert_eq!(store.letters.reserve(1, &mut None).map(drop), Ok(()));
     assert!(store.letters.close().is_empty());
     assert_eq!(store.logged(), ["e-1", "e-2"]);
 }
@@ -216,7 +216,7 @@ fn a_full_file_refuses_and_goes_on_when_it_is_taken_away() {
     fs::rename(&store.path, &taken).unwrap();
     store.wait_for_ids(&store.path, &["e-3"]);
     wait_for("the place", || account.held() == (0, 0));
-    assert_eq!(store.letters.reserve(1).map(drop), Ok(()));
+    assert_eq!(store.letters.reserve(1, &mut None).map(drop), Ok(()));
     assert_eq!(ids(&taken), ["e-1", "e-2"]);
 }
 
@@ -252,15 +252,15 @@ fn letters_that_are_too_many_for_the_file_fill_it_and_the_others_wait() {
 #[test]
 fn the_overflow_has_a_bound_and_is_free_again_when_it_is_written_or_not_wanted() {
     let store = Store::start(1 << 20);
-    let quarter = || store.letters.reserve(1 << 20);
+    let quarter = || store.letters.reserve(1 << 20, &mut None);
     let mut places: Vec<_> = (0..4).map(|_| quarter().unwrap()).collect();
-    assert_eq!(store.letters.reserve(1).map(drop), Err(Full));
+    assert_eq!(store.letters.reserve(1, &mut None).map(drop), Err(Full));
     drop(places.pop());
     assert_eq!(quarter().map(drop), Ok(()));
     for (n, place) in places.into_iter().enumerate() {
         store.letters.put(letter(&event(&format!("e-{n}"), "1")), place);
     }
-    wait_for("all of the budget", || store.letters.reserve(4 << 20).is_ok());
+    wait_for("all of the budget", || store.letters.reserve(4 << 20, &mut None).is_ok());
     assert_eq!(ids(&store.path), ["e-0", "e-1", "e-2"]);
 }
 
@@ -290,4 +290,19 @@ fn closing_hands_back_what_could_not_be_written_and_frees_its_places() {
     assert_eq!((left[0].reason, left[0].attempts, account.held()), (Reason::Attempts, 3, (0, 0)));
     assert!(began.elapsed() < Duration::from_secs(10), "it waits for no better times");
     assert!(store.logged().is_empty());
+}
+
+#[test]
+fn an_event_of_any_size_overflows_where_nothing_else_does() {
+    let store = Store::start(1 << 20);
+    let large = store.letters.reserve(5 << 20, &mut None).unwrap();
+    assert_eq!(store.letters.reserve(1, &mut None).map(drop), Err(Full));
+    drop(large);
+    let small = store.letters.reserve(1, &mut None).unwrap();
+    assert_eq!(store.letters.reserve(5 << 20, &mut None).map(drop), Err(Full));
+    drop(small);
+    let mut event = None;
+    let places = [(); 4].map(|()| store.letters.reserve(5 << 20, &mut event).unwrap());
+    drop((places, event));
+    assert_eq!(store.letters.reserve(4 << 20, &mut None).map(drop), Ok(()));
 }
