@@ -153,15 +153,15 @@ impl Core {
         self.rejected = applied.is_err();
         match applied {
             Ok(changed) => {
-                watcher.watch(&self.config.files);
-                watcher.know(self.config.content);
+                watcher.watch(&self.config.files, self.config.content);
                 let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
                 self.write(&log::Record::Config(record::Config::Loaded { changed: &changed }));
                 diagnostics::info(format_args!("config reloaded, changed: {}", changed.join(", ")));
             }
             Err(error) => {
                 if let Error::Config(problems) = &error {
-                    watcher.watch_also(problems.files());
+                    // It may be repaired in another file than the config in force names.
+                    watcher.watch(problems.files(), problems.content());
                 }
                 let error = format!("{:#}", anyhow::Error::new(error));
                 self.write(&log::Record::Config(record::Config::Rejected { error: &error }));

@@ -142,11 +142,15 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     loop {
         // Looked at before they are read: what is written between the two is a change.
         let content = Content::of(&files);
-        let config = read(path)?;
-        if config.files == files {
-            return Ok(Config { content, ..config });
+        let read = read(path).map_err(|problems| problems.of_content(content));
+        let named = match &read {
+            Ok(config) => &*config.files,
+            Err(problems) => problems.files(),
+        };
+        if *named == files {
+            return read.map(|config| Config { content, ..config });
         }
-        files = config.files;
+        files = named.to_vec();
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::source::{Source, Span, printable};
+use super::{
+    Content,
+    source::{Source, Span, printable},
+};
 
 /// Everything that is wrong with one file, errors and warnings.
 pub struct Problems {
@@ -19,6 +22,7 @@ pub struct Problems {
     /// Errors beyond those listed.
     further: usize,
     files: Vec<PathBuf>,
+    content: Content,
 }
 
 /// One thing that is wrong.
@@ -105,7 +109,13 @@ impl Problem {
 
 impl Problems {
     pub(super) fn of(path: &Path, source: &str) -> Problems {
-        Problems { source: Box::new(Source::new(path, source)), list: Vec::new(), further: 0, files: Vec::new() }
+        Problems {
+            source: Box::new(Source::new(path, source)),
+            list: Vec::new(),
+            further: 0,
+            files: Vec::new(),
+            content: Content::default(),
+        }
     }
 
     /// Adds a problem, once: a setting of `[defaults]` is looked at for every endpoint.
@@ -134,6 +144,11 @@ impl Problems {
         self.source.seal();
     }
 
+    /// The same, found in files that held `content`.
+    pub(super) fn of_content(self, content: Content) -> Problems {
+        Problems { content, ..self }
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
     }
@@ -149,6 +164,11 @@ impl Problems {
     /// The config file and the secret files it names: a change of one of them may be the repair.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// What those files held when they were read.
+    pub fn content(&self) -> Content {
+        self.content
     }
 
     /// Line and column of a place, both from 1, columns in characters.

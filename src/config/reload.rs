@@ -61,33 +61,22 @@ impl Watcher {
             })
             .ok();
         let mut watcher = Watcher { files: Vec::new(), seen, stamps: Vec::new(), hints, events, folders: HashSet::new() };
-        watcher.watch(files);
+        watcher.watch(files, seen);
         watcher
     }
 
-    /// Watches these files from now on.
-    pub fn watch(&mut self, files: &[PathBuf]) {
+    /// Watches these files from now on, whose content was `seen` when they were read.
+    pub fn watch(&mut self, files: &[PathBuf], seen: Content) {
         self.files = files.to_vec();
+        self.seen = seen;
+        // What was written since they were read shows in no stamp.
+        self.stamps.clear();
         self.follow();
-    }
-
-    /// Watches these files too: a config that is refused may be repaired in another file than the one in force names.
-    pub fn watch_also(&mut self, files: &[PathBuf]) {
-        let new: Vec<_> = files.iter().filter(|file| !self.files.contains(file)).cloned().collect();
-        if !new.is_empty() {
-            self.files.extend(new);
-            self.seen = Content::of(&self.files);
-            self.follow();
-        }
     }
 
     /// Whether the content of the files is another than the one known; takes it as known.
     pub fn look(&mut self) -> bool {
-        self.know(Content::of(&self.files))
-    }
-
-    /// Takes `now` as the content that is known; says whether it is another than before.
-    pub fn know(&mut self, now: Content) -> bool {
+        let now = Content::of(&self.files);
         std::mem::replace(&mut self.seen, now) != now
     }
 
@@ -316,6 +305,19 @@ mod tests {
         let mut watcher = watcher(std::slice::from_ref(&file));
         fs::write(&file, "same").unwrap();
         assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_secret_file_made_between_a_refusal_for_want_of_it_and_the_watch_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["sidehook.toml", "secret"].map(|name| folder.path().join(name));
+        fs::write(&files[0], "[endpoints.hook]\nurl = { file = \"secret\" }\n").unwrap();
+        let mut watcher = watcher(&files[..1]);
+        let problems = crate::config::load(&files[0]).err().unwrap();
+        assert_eq!(problems.files(), files);
+        fs::write(&files[1], "https://a.example/").unwrap();
+        watcher.watch(problems.files(), problems.content());
+        assert!(sees(&mut watcher, || {}).await);
     }
 
     #[test]
