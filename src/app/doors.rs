@@ -1,8 +1,8 @@
 //! The listeners, of which a reload may open another.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
     deliver::OwnListeners,
@@ -34,6 +34,9 @@ impl Doors {
     /// Accepts nowhere, once the answers under way are written.
     pub(super) async fn close(mut self) {
         self.open.send_replace(true);
-        while self.servers.join_next().await.is_some() {}
+        // They are small and local; who does not read them by then never will.
+        let _ = timeout(LAST_ANSWERS, async { while self.servers.join_next().await.is_some() {} }).await;
     }
 }
+
+const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -63,8 +63,9 @@ pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Rec
     }
     drop(listener);
     tell.send_replace(true);
-    // The answers still to be written are small and local; who does not read them by then never will.
-    let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+    // A body under way has its time. The sidecar's end has less: it drops this future.
+    let patience = ingest.plan().limits.body_timeout + LAST_ANSWERS;
+    let _ = timeout(patience, async { while connections.join_next().await.is_some() {} }).await;
 }
 
 /// Who is at the other end, if they may be; who may not is told of once, however often they try.
@@ -178,4 +179,5 @@ const BUFFER: usize = 64 << 10;
 /// After an error of accept (no file descriptors left, say) there is no use in asking at once again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
+/// For writing the answers to the last bodies.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
