@@ -177,7 +177,8 @@ impl Core {
             true => None,
             false => Some(listen(&config.listen).await?),
         };
-        let directory = match config.state.directory == self.config.state.directory {
+        // Opened anew by another name, it would be in use by another sidecar: this one.
+        let directory = match self.directory.is_also(&config.state.directory) {
             true => None,
             false => Some(Directory::open(&config.state.directory)?),
         };

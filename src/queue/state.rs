@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use std::{
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why there is no state folder.
@@ -30,10 +30,17 @@ impl Directory {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let lock = private().read(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Directory { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Directory { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
+    }
+
+    /// Whether `path` is this folder too, however it is spelled.
+    pub fn is_also(&self, path: &Path) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let named = std::fs::metadata(path.join("lock")).ok().map(identity);
+        named.is_some() && named == self.lock.metadata().ok().map(identity)
     }
 
     pub fn path(&self) -> &Path {

@@ -229,3 +229,11 @@ async fn a_raised_max_connections_lets_those_in_who_wait() {
     assert_eq!(line["outcome"], "loaded", "{line}");
     answer.accepted();
 }
+
+#[tokio::test]
+async fn the_same_state_folder_may_be_spelled_otherwise() {
+    let sidecar = Sidecar::start("").await;
+    let path = sidecar.dir().join("state/../state");
+    let line = sidecar.edit(&format!("[state]\ndirectory = {path:?}\n")).await;
+    assert_eq!(line["outcome"], "loaded", "{line}");
+}

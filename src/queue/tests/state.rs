@@ -13,6 +13,7 @@ fn a_folder_is_one_sidecars_until_that_has_gone() {
     assert!(matches!(Directory::open(&path), Err(StateError::InUse(which)) if which == path));
     // However it is spelled.
     assert!(matches!(Directory::open(&path.join("../state")), Err(StateError::InUse(_))));
+    assert!(first.is_also(&path.join("../state")) && !first.is_also(folder.path()));
     drop(first);
     Directory::open(&path).unwrap();
 }
