@@ -122,10 +122,6 @@ impl Target {
             shown: shown(&uri, secret).into(),
         })
     }
-
-    pub fn is_loopback(&self) -> bool {
-        is_loopback_host(&self.host)
-    }
 }
 
 /// Whether `host`, a name or an address without brackets, is this machine itself.

@@ -48,7 +48,6 @@ struct Core {
     directory: Directory,
     log: Log,
     dead_letters: Arc<DeadLetters>,
-    ledger: Arc<Ledger>,
     lanes: Lanes,
     ingest: Arc<Ingest>,
     own: Arc<OwnListeners>,
@@ -102,9 +101,9 @@ impl App {
         let mut lanes = Lanes::new(Arc::clone(&ledger), around);
         let plan = lanes.plan(&config);
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
-        let ingest = Ingest::new(plan, Arc::clone(&ledger), Arc::clone(&dead_letters), log.clone());
+        let ingest = Ingest::new(plan, ledger, Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
-        let core = Core { path, config, rejected: false, directory, log, dead_letters, ledger, lanes, ingest, own };
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, lanes, ingest, own };
         Ok(App { core, listener, address })
     }
 
@@ -193,7 +192,6 @@ impl Core {
             self.directory = directory;
         }
         self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
-        self.ledger.resize(config.queue_bytes, config.endpoints.len());
         self.ingest.swap(self.lanes.plan(&config));
         self.lanes.settle(&config);
         if let Some((listener, address)) = listener {

@@ -64,10 +64,6 @@ impl<T> Backlog<T> {
         self.parked.first_key_value().map(|((due, _), _)| *due)
     }
 
-    pub fn has_fresh(&self) -> bool {
-        !self.fresh.is_empty()
-    }
-
     /// Takes one that is parked, due or not, the earliest first.
     pub fn unpark(&mut self) -> Option<T> {
         self.parked.pop_first().map(|(_, delivery)| delivery)

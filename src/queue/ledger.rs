@@ -112,10 +112,6 @@ impl Account {
         totals.promised += held.unclaimed();
     }
 
-    pub fn bounds(&self) -> Bounds {
-        self.lock().bounds
-    }
-
     /// Events and bytes in this endpoint's queue, over all states.
     pub fn held(&self) -> (usize, usize) {
         let held = self.lock();

@@ -72,10 +72,6 @@ impl Table {
         table
     }
 
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
-    }
-
     /// The endpoints an event of this type goes to.
     pub fn select(&self, event_type: &str) -> SmallVec<[Choice; 4]> {
         let mut choices: SmallVec<[Choice; 4]> = SmallVec::new();
