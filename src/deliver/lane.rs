@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Transport,
     attempt::{Attempt, Done, Kept},
+    flights::{Flight, Flights},
 };
 use crate::{
     endpoint::Endpoint,
@@ -76,14 +77,6 @@ enum Stage {
     Draining(Instant),
     Open,
     Retired,
-}
-
-/// A delivery with an attempt under way; it stays here, so that a panic in the attempt cannot take it along.
-struct Flight {
-    delivery: Delivery,
-    endpoint: Arc<Endpoint>,
-    /// Tried before its time, while draining: a failure does not count.
-    early: bool,
 }
 
 struct Idle<C> {
@@ -428,34 +421,6 @@ struct Shown<'a> {
     status: Option<u16>,
     duration: Duration,
     response: Option<&'a str>,
-}
-
-/// The deliveries under way, each at a place that its attempt knows.
-#[derive(Default)]
-struct Flights {
-    places: Vec<Option<Flight>>,
-    free: Vec<usize>,
-}
-
-impl Flights {
-    fn add(&mut self, flight: Flight) -> usize {
-        if let Some(place) = self.free.pop() {
-            self.places[place] = Some(flight);
-            return place;
-        }
-        self.places.push(Some(flight));
-        self.places.len() - 1
-    }
-
-    fn remove(&mut self, place: usize) -> Option<Flight> {
-        let flight = self.places.get_mut(place)?.take();
-        self.free.extend(flight.is_some().then_some(place));
-        flight
-    }
-
-    fn take_all(self) -> impl Iterator<Item = Delivery> {
-        self.places.into_iter().flatten().map(|flight| flight.delivery)
-    }
 }
 
 /// The age at which a connection is given up, though it works: its name may lead elsewhere by now.

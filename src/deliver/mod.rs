@@ -11,6 +11,7 @@
 mod attempt;
 mod client;
 mod dial;
+mod flights;
 mod lane;
 mod ping;
 mod reach;
