@@ -57,6 +57,8 @@ pub struct Target {
     pub authority: HeaderValue,
     /// The origin form, at least `/`.
     pub path_and_query: Uri,
+    /// The absolute form, its authority as in `host`.
+    pub uri: Uri,
     /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
     pub shown: Box<str>,
 }
@@ -112,6 +114,7 @@ impl Target {
         }
         let host_text = if port == scheme_port { authority.host().to_owned() } else { format!("{}:{port}", authority.host()) };
         let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+        let absolute = format!("{}://{host_text}{path_and_query}", if tls { "https" } else { "http" });
         Ok(Target {
             tls,
             host: host.into(),
@@ -119,6 +122,7 @@ impl Target {
             network: Network::Any,
             authority: HeaderValue::try_from(&host_text).map_err(|_| TargetError::NotAbsolute)?,
             path_and_query: path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?,
+            uri: absolute.parse().map_err(|_| TargetError::NotAbsolute)?,
             shown: shown(&uri, secret).into(),
         })
     }
@@ -256,6 +260,7 @@ mod tests {
         assert_eq!(&*target.shown, "https://[::1]:8443/a/b?key=***&***&c=***");
         let target = Target::parse("http://example.com:80", true).unwrap();
         assert_eq!((target.authority.to_str().unwrap(), target.path_and_query.path()), ("example.com", "/"));
+        assert_eq!(target.uri, "http://example.com/");
         assert_eq!(&*Target::parse("https://example.com/tok/en?x=1", true).unwrap().shown, "https://example.com");
     }
 
