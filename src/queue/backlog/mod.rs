@@ -1,0 +1,388 @@
+//! What waits in one endpoint's queue: whose turn it is, and what goes out together.
+//!
+//! A delivery comes in as an [`Entry`], with its place in the order of arrival and, where order matters, the key it keeps its
+//! order among. What goes out is a [`Lot`]: one entry, or a batch of them. A lot that is out comes back in one of four ways:
+//! it is finished, parked until its next attempt, split in halves, or held for the next process. Where order matters a key is
+//! busy from the start of a lot to its end, retries included, and nothing else of that key goes out meanwhile.
+//!
+//! **Invariant:** pure; what is pushed comes out exactly once; entries of one key go out in the order they came; neither fresh
+//! ones nor retries wait for the other kind for longer than one turn; and a key that has no entries takes no memory.
+
+mod fresh;
+#[cfg(test)]
+mod simulation;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use smallvec::{SmallVec, smallvec};
+
+use self::fresh::Fresh;
+use crate::endpoint::Batch;
+
+/// How an endpoint's deliveries go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Entries of one key go out one after the other.
+    pub ordered: bool,
+    pub batch: Option<Batch>,
+    /// Whether [`Backlog::evict`] will be asked: finding the oldest takes an index.
+    pub evicts: bool,
+}
+
+/// What a backlog needs to know of a delivery.
+pub trait Item {
+    /// What it adds to a batch's body.
+    fn bytes(&self) -> usize;
+
+    /// Whether both may stand in one batch.
+    fn mixes_with(&self, other: &Self) -> bool;
+}
+
+/// One that waits, or is out in a lot.
+#[derive(Debug)]
+struct Entry<T> {
+    item: T,
+    key: u64,
+    /// The order of arrival.
+    seq: u64,
+    /// When it came, or when it may be tried again.
+    ready: Instant,
+}
+
+/// What is attempted at once. It belongs to the backlog it came from, and goes back there.
+#[derive(Debug)]
+pub struct Lot<T> {
+    entries: SmallVec<[Entry<T>; 1]>,
+    /// A batch's id, once it has one.
+    pub id: Option<Box<str>>,
+    /// The other half of what this one was split from, where it must wait for this one.
+    then: Option<Box<Lot<T>>>,
+}
+
+/// An endpoint's deliveries that are not being attempted.
+#[derive(Debug)]
+pub struct Backlog<T> {
+    rules: Rules,
+    fresh: Fresh<T>,
+    parked: BTreeMap<Due, Lot<T>>,
+    /// Tried while draining, in vain.
+    held: Vec<Lot<T>>,
+    /// Where each waiting entry is, by its age; kept only where the oldest may be asked for.
+    places: BTreeMap<u64, Place>,
+    arrived: u64,
+    parked_ever: u64,
+    fresh_is_next: bool,
+    /// Batches wait for nothing more.
+    flushing: bool,
+}
+
+/// When a lot is due; of two at the same time the one that was parked first.
+type Due = (Instant, u64);
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Fresh(u64),
+    Parked(Due),
+}
+
+impl<T> Lot<T> {
+    fn of(entries: SmallVec<[Entry<T>; 1]>) -> Lot<T> {
+        Lot { entries, id: None, then: None }
+    }
+
+    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.entries.iter().map(|entry| &entry.item)
+    }
+
+    pub fn items_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
+        self.entries.iter_mut().map(|entry| &mut entry.item)
+    }
+
+    fn has_key(&self, key: u64) -> bool {
+        self.entries.iter().any(|entry| entry.key == key) || self.then.as_ref().is_some_and(|then| then.has_key(key))
+    }
+
+    /// Each of its keys once.
+    fn keys(&self) -> SmallVec<[u64; 1]> {
+        let mut keys: SmallVec<[u64; 1]> = self.entries.iter().map(|entry| entry.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Its entries, and those of all that must wait for it.
+    fn into_entries(self) -> Vec<Entry<T>> {
+        let mut entries: Vec<_> = self.entries.into_iter().collect();
+        entries.extend(self.then.map(|then| then.into_entries()).into_iter().flatten());
+        entries
+    }
+}
+
+impl<T: Item> Backlog<T> {
+    pub fn new(rules: Rules) -> Backlog<T> {
+        Backlog {
+            rules,
+            fresh: Fresh::new(rules.ordered),
+            parked: BTreeMap::new(),
+            held: Vec::new(),
+            places: BTreeMap::new(),
+            arrived: 0,
+            parked_ever: 0,
+            fresh_is_next: true,
+            flushing: false,
+        }
+    }
+
+    /// Whether nothing waits; what is held does not count.
+    pub fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.parked.is_empty()
+    }
+
+    /// Whether nothing could go out, now or later, unless a lot that is out comes back first.
+    pub fn is_stuck(&self) -> bool {
+        self.fresh.available().0 == 0 && self.parked.is_empty()
+    }
+
+    /// What waits, held or not, in no order.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        let mut chains: Vec<&Lot<T>> = self.parked.values().chain(&self.held).collect();
+        let mut at = 0;
+        while let Some(lot) = chains.get(at) {
+            chains.extend(lot.then.as_deref());
+            at += 1;
+        }
+        self.fresh.items().chain(chains.into_iter().flat_map(Lot::items))
+    }
+
+    /// Adds one that has not been tried; it keeps its order among those of the same `key`.
+    pub fn push(&mut self, item: T, key: u64, now: Instant) {
+        let seq = self.arrived;
+        self.arrived += 1;
+        self.wait(Entry { item, key, seq, ready: now }, now);
+    }
+
+    /// The next to be tried now, if any is. Fresh ones and those whose time has come take turns.
+    pub fn next(&mut self, now: Instant) -> Option<Lot<T>> {
+        let is_due = self.parked.first_key_value().is_some_and(|((due, _), _)| *due <= now);
+        let fresh = (self.fresh_is_next || !is_due).then(|| self.next_fresh(now)).flatten();
+        if fresh.is_some() {
+            self.fresh_is_next = !is_due;
+            return fresh;
+        }
+        let lot = if is_due { self.next_parked() } else { None };
+        // A turn that was not taken is no reason to wait.
+        lot.inspect(|_| self.fresh_is_next = true).or_else(|| self.next_fresh(now))
+    }
+
+    /// Takes one that is parked, due or not, the earliest first.
+    pub fn next_parked(&mut self) -> Option<Lot<T>> {
+        let (_, lot) = self.parked.pop_first()?;
+        self.forget(&lot);
+        Some(lot)
+    }
+
+    /// When there may be something to be tried, if nothing else happens before.
+    pub fn wake(&self) -> Option<Instant> {
+        let parked = self.parked.first_key_value().map(|((due, _), _)| *due);
+        let fresh = self.fresh.since().map(|since| match self.rules.batch {
+            Some(batch) if !self.is_full(batch) => since + batch.max_wait,
+            _ => since,
+        });
+        parked.into_iter().chain(fresh).min()
+    }
+
+    /// Lets batches go out as they are from now on.
+    pub fn flush(&mut self) {
+        self.flushing = true;
+    }
+
+    /// A lot has ended, well or not: these are its deliveries.
+    pub fn finish(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[T; 1]> {
+        let then = lot.then.take();
+        if self.rules.ordered {
+            for key in lot.keys() {
+                if !then.as_ref().is_some_and(|then| then.has_key(key)) {
+                    self.release(key, now);
+                }
+            }
+        }
+        if let Some(then) = then {
+            self.park(*then, now);
+        }
+        lot.entries.into_iter().map(|entry| entry.item).collect()
+    }
+
+    /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left.
+    pub fn finish_some(&mut self, lot: &mut Lot<T>, ended: impl Fn(&T) -> bool, now: Instant) -> Vec<T> {
+        let mut items = Vec::new();
+        for at in (0..lot.entries.len()).rev() {
+            if lot.entries.len() > 1 && ended(&lot.entries[at].item) {
+                items.push(self.take_out(lot, at, now));
+            }
+        }
+        items.reverse();
+        items
+    }
+
+    /// A lot is to be tried again at `due`.
+    pub fn park(&mut self, lot: Lot<T>, due: Instant) {
+        let due = (due, self.parked_ever);
+        self.parked_ever += 1;
+        if self.rules.evicts {
+            self.places.extend(lot.entries.iter().map(|entry| (entry.seq, Place::Parked(due))));
+        }
+        self.parked.insert(due, lot);
+    }
+
+    /// A lot of more than one is to be tried again as two, from now on; where order matters one after the other.
+    pub fn split(&mut self, mut lot: Lot<T>, now: Instant) {
+        let mut entries: Vec<_> = std::mem::take(&mut lot.entries).into_iter().collect();
+        let second = Lot::of(entries.split_off(entries.len().div_ceil(2)).into_iter().collect());
+        let mut first = Lot::of(entries.into_iter().collect());
+        if self.rules.ordered {
+            first.then = Some(Box::new(Lot { then: lot.then, ..second }));
+            self.park(first, now);
+        } else {
+            self.park(first, now);
+            self.park(second, now);
+        }
+    }
+
+    /// A lot is not to be tried again by this process, nor anything that must wait for it.
+    pub fn hold(&mut self, lot: Lot<T>) {
+        self.held.push(lot);
+    }
+
+    /// Takes the oldest that waits and is not held.
+    pub fn evict(&mut self, now: Instant) -> Option<T> {
+        let (seq, place) = self.places.pop_first()?;
+        match place {
+            Place::Fresh(key) => self.fresh.remove(key, seq).map(|entry| entry.item),
+            Place::Parked(due) => self.evict_parked(due, seq, now),
+        }
+    }
+
+    /// Takes everything out, in the order it came.
+    pub fn take_all(&mut self) -> Vec<T> {
+        let mut entries = self.take_entries();
+        entries.sort_unstable_by_key(|entry| entry.seq);
+        entries.into_iter().map(|entry| entry.item).collect()
+    }
+
+    /// Puts other rules in force; `key` says anew what keeps its order among what. `out` are the lots that are out.
+    ///
+    /// What waits for a retry goes on waiting for its time, but where the order changes batches are formed anew.
+    pub fn rearrange<'l>(
+        &mut self,
+        rules: Rules,
+        key: impl Fn(&T) -> u64,
+        out: impl Iterator<Item = &'l mut Lot<T>>,
+        now: Instant,
+    ) where
+        T: 'l,
+    {
+        let mut waiting = self.take_entries();
+        self.rules = rules;
+        self.fresh = Fresh::new(rules.ordered);
+        for lot in out {
+            lot.entries.iter_mut().for_each(|entry| entry.key = key(&entry.item));
+            lot.keys().into_iter().for_each(|key| self.fresh.occupy(key));
+            waiting.extend(lot.then.take().map(|then| then.into_entries()).into_iter().flatten());
+        }
+        waiting.sort_unstable_by_key(|entry| entry.seq);
+        for entry in waiting {
+            self.wait(Entry { key: key(&entry.item), ..entry }, now);
+        }
+    }
+
+    fn wait(&mut self, entry: Entry<T>, now: Instant) {
+        if self.rules.evicts {
+            self.places.insert(entry.seq, Place::Fresh(entry.key));
+        }
+        let key = entry.key;
+        if self.fresh.add(entry) {
+            self.advance(key, now);
+        }
+    }
+
+    /// The last lot of `key` that was out has ended.
+    fn release(&mut self, key: u64, now: Instant) {
+        if self.fresh.release(key) {
+            self.advance(key, now);
+        }
+    }
+
+    /// Parks what is at the head of a free key, or of the only line, for as long as its time has not come.
+    fn advance(&mut self, key: u64, now: Instant) {
+        while let Some(entry) = self.fresh.take_unready(key, now) {
+            let due = entry.ready;
+            self.park(Lot::of(smallvec![entry]), due);
+        }
+    }
+
+    fn next_fresh(&mut self, now: Instant) -> Option<Lot<T>> {
+        let (events, bytes) = match self.rules.batch {
+            None => (1, usize::MAX),
+            Some(batch) if self.flushing || self.is_full(batch) || self.fresh.since()? + batch.max_wait <= now => {
+                (batch.max_events, batch.max_bytes)
+            }
+            Some(_) => return None,
+        };
+        let mut entries = self.fresh.take(events, bytes);
+        if entries.is_empty() {
+            return None;
+        }
+        if entries.len() > 1 {
+            entries.sort_unstable_by_key(|entry| entry.seq);
+        }
+        let lot = Lot::of(entries);
+        self.forget(&lot);
+        Some(lot)
+    }
+
+    fn is_full(&self, batch: Batch) -> bool {
+        let (events, bytes) = self.fresh.available();
+        events >= batch.max_events || bytes >= batch.max_bytes || self.fresh.is_mixed()
+    }
+
+    fn forget(&mut self, lot: &Lot<T>) {
+        if self.rules.evicts {
+            lot.entries.iter().for_each(|entry| {
+                self.places.remove(&entry.seq);
+            });
+        }
+    }
+
+    fn evict_parked(&mut self, due: Due, seq: u64, now: Instant) -> Option<T> {
+        let mut lot = self.parked.remove(&due)?;
+        let at = lot.entries.iter().position(|entry| entry.seq == seq)?;
+        if lot.entries.len() == 1 {
+            return self.finish(lot, now).pop();
+        }
+        let evicted = self.take_out(&mut lot, at, now);
+        self.parked.insert(due, lot);
+        Some(evicted)
+    }
+
+    /// Takes one of several out of a lot.
+    fn take_out(&mut self, lot: &mut Lot<T>, at: usize, now: Instant) -> T {
+        let entry = lot.entries.remove(at);
+        // What it is no longer must not pass for what it was.
+        lot.id = None;
+        if self.rules.ordered && !lot.has_key(entry.key) {
+            self.release(entry.key, now);
+        }
+        entry.item
+    }
+
+    fn take_entries(&mut self) -> Vec<Entry<T>> {
+        self.places.clear();
+        let mut entries = self.fresh.take_all();
+        for ((due, _), lot) in std::mem::take(&mut self.parked) {
+            // Those that wait for a lot come after it anyway.
+            entries.extend(lot.into_entries().into_iter().map(|entry| Entry { ready: due, ..entry }));
+        }
+        entries.extend(std::mem::take(&mut self.held).into_iter().flat_map(Lot::into_entries));
+        entries
+    }
+}
