@@ -1,0 +1,146 @@
+//! From an event's JSON texts to jaq's values.
+//!
+//! **Invariant:** a number is written again as it was: only integers whose text is the one jaq would write become numbers that
+//! can be counted with at once, all others keep their text until then.
+
+use jaq_json::{Map, Num, Val};
+
+use crate::event::{Event, MAX_DEPTH};
+
+/// `{id, type, time, context, data}`.
+pub(super) fn event(event: &Event<'_>) -> Val {
+    let mut object = Map::with_capacity_and_hasher(5, Default::default());
+    let text = |text: &str| Val::utf8_str(text.as_bytes().to_vec());
+    object.insert(text("id"), text(event.id));
+    object.insert(text("type"), text(event.event_type));
+    object.insert(text("time"), text(event.time.text));
+    object.insert(text("context"), event.context.map_or(Val::Null, json));
+    object.insert(text("data"), json(event.data));
+    Val::obj(object)
+}
+
+/// A value of valid JSON.
+fn json(text: &str) -> Val {
+    Reader { text, at: 0 }.value()
+}
+
+/// Whether `text` opens more arrays and objects inside one another than an event may have; it need not be JSON.
+pub(super) fn is_too_deep(text: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// Reads JSON that was checked, also for its depth.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Val {
+        match self.peek() {
+            b'{' => self.object(),
+            b'[' => self.array(),
+            b'"' => self.string(),
+            b't' => self.word(4, Val::Bool(true)),
+            b'f' => self.word(5, Val::Bool(false)),
+            b'n' => self.word(4, Val::Null),
+            _ => self.number(),
+        }
+    }
+
+    fn object(&mut self) -> Val {
+        self.at += 1;
+        let mut object = Map::default();
+        while self.peek() == b'"' {
+            let key = self.string();
+            self.pass(b':');
+            let value = self.value();
+            object.insert(key, value);
+            self.pass(b',');
+        }
+        self.at += 1;
+        Val::obj(object)
+    }
+
+    fn array(&mut self) -> Val {
+        self.at += 1;
+        let mut array = Vec::new();
+        while !matches!(self.peek(), b']' | END) {
+            array.push(self.value());
+            self.pass(b',');
+        }
+        self.at += 1;
+        Val::Arr(array.into())
+    }
+
+    fn string(&mut self) -> Val {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let mut escaped = false;
+        let mut at = start + 1;
+        while let Some(offset) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+            at += offset;
+            if bytes[at] == b'"' {
+                break;
+            }
+            escaped = true;
+            at += 2;
+        }
+        self.at = at + 1;
+        let quoted = self.text.get(start..self.at).unwrap_or_default();
+        let text = match escaped {
+            true => serde_json::from_str::<String>(quoted).unwrap_or_default().into_bytes(),
+            false => quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes().to_vec(),
+        };
+        Val::utf8_str(text)
+    }
+
+    fn number(&mut self) -> Val {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let end =
+            rest.find(|character: char| !matches!(character, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(rest.len());
+        let text = &rest[..end];
+        self.at += end.max(1);
+        let is_plain = text != "-0" && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let integer = if is_plain { Num::from_str_radix(text, 10) } else { None };
+        Val::Num(integer.unwrap_or_else(|| Num::Dec(text.to_owned().into())))
+    }
+
+    fn word(&mut self, length: usize, value: Val) -> Val {
+        self.at += length;
+        value
+    }
+
+    /// The next byte that is no blank.
+    fn peek(&mut self) -> u8 {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let blank = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+        self.at += blank.unwrap_or(rest.len());
+        self.text.as_bytes().get(self.at).copied().unwrap_or(END)
+    }
+
+    /// Goes past `byte`, if that is next.
+    fn pass(&mut self, byte: u8) {
+        if self.peek() == byte {
+            self.at += 1;
+        }
+    }
+}
+
+/// No byte of JSON.
+const END: u8 = 0;
