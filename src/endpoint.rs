@@ -12,6 +12,7 @@ use crate::{
     encode::Shape,
     retry,
     sign::{Placeholder, Secret, Signer, Template},
+    transform::Program,
 };
 
 /// A receiver, with all its settings. Two are equal when all of these are, secrets included.
@@ -37,12 +38,18 @@ pub struct Endpoint {
     pub queue: Bounds,
     /// Attempts in flight at once.
     pub concurrency: usize,
+    pub order: Sequence,
+    pub batch: Option<Batch>,
+    pub pace: Pace,
+    /// How long failures disable it, where not for good.
+    pub resume_after: Option<Duration>,
     /// How long a connection may lie idle before it is closed.
     pub idle_timeout: Duration,
     /// Whether `traceparent` and `tracestate` travel on.
     pub trace: bool,
     /// Every secret text of this endpoint, to be masked in what its receiver answers.
     pub secrets: Vec<Secret>,
+    pub digest: Digest,
 }
 
 /// An endpoint's URL, taken apart for the one who dials.
@@ -208,10 +215,62 @@ pub struct Bounds {
     pub when_full: WhenFull,
 }
 
+/// A digest of all that the config says of an endpoint, secrets included, in hex: what tells other settings from the same ones
+/// after a restart. Within a process the settings themselves do, so that it counts for nothing in a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Digest(pub Box<str>);
+
+impl PartialEq for Digest {
+    fn eq(&self, _: &Digest) -> bool {
+        true
+    }
+}
+
+/// In which order an endpoint's deliveries are attempted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sequence {
+    /// One after the other, as they came.
+    Fifo,
+    /// One after the other of those for which this says the same.
+    Keyed(Arc<Program>),
+    /// As they come, side by side.
+    Parallel,
+}
+
+/// How many of an endpoint's deliveries go out in one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub max_events: usize,
+    /// Of the whole body.
+    pub max_bytes: usize,
+    /// How long the first one waits for others.
+    pub max_wait: Duration,
+}
+
+/// When a receiver that fails is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Transient failures in a row.
+    pub failures: u32,
+    pub pause: Duration,
+}
+
+/// How an endpoint as a whole answers to what becomes of its attempts, and how fast they may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// The time from one attempt to the next.
+    pub interval: Option<Duration>,
+    pub breaker: Option<Breaker>,
+    /// Permanent failures in a row after which it is disabled.
+    pub disable_after: Option<u32>,
+}
+
 /// What happens to an event for a full endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
     DeadLetter,
+    /// The oldest that waits makes room.
+    DropOldest,
     Reject,
 }
 
@@ -240,9 +299,14 @@ impl Endpoint {
             retry: retry::Policy { waits, max_delay: 10 * minute, jitter: 0.0, max_age: None, on: retry::On::Transient },
             queue: Bounds { events: 10_000, bytes: 64 << 20, when_full: WhenFull::DeadLetter },
             concurrency: 8,
+            order: Sequence::Parallel,
+            batch: None,
+            pace: Pace::default(),
+            resume_after: None,
             idle_timeout: Duration::from_secs(4),
             trace: false,
             secrets: Vec::new(),
+            digest: Digest::default(),
         }
     }
 }

@@ -118,7 +118,15 @@ pub struct GeneratedId([u8; 36]);
 impl GeneratedId {
     /// `evt_…`, for an event that came without an id.
     pub fn event(unix_millis: u64, random: &[u8; 10]) -> GeneratedId {
-        let mut text = *b"evt_00000000000000000000000000000000";
+        GeneratedId::with(*b"evt_00000000000000000000000000000000", unix_millis, random)
+    }
+
+    /// `bat_…`, for a batch.
+    pub fn batch(unix_millis: u64, random: &[u8; 10]) -> GeneratedId {
+        GeneratedId::with(*b"bat_00000000000000000000000000000000", unix_millis, random)
+    }
+
+    fn with(mut text: [u8; 36], unix_millis: u64, random: &[u8; 10]) -> GeneratedId {
         let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, random).into_uuid();
         id.simple().encode_lower(&mut text[4..]);
         GeneratedId(text)

@@ -8,8 +8,8 @@
 //!     │ POST /events                                                                ▲
 //!     ▼                                                                             │
 //!  ingest ── Event ──► pipeline::prepare ── Prepared ──► queue ── Delivery ──► deliver (a lane per endpoint)
-//!     ▲  route: who        envelope → encode:        (each holds a Slot)            │ pipeline::render: stamp, sign
-//!     │                    bytes, once a shape                ▲                     │ → http::Request
+//!     ▲  route: who        transform → envelope      (each holds a Slot)            │ pipeline::render: stamp, sign
+//!     │                    → encode: bytes, once a shape      ▲                     │ → http::Request
 //!     │ 202, 4xx, 503             │                           │                     │
 //!     └───────── Refusal ◄────────┘                           └────── Verdict ◄─────┘ retry: when again
 //!             everything that happens ──► log ──► deliveries.jsonl, counters
@@ -33,6 +33,7 @@
 //! - [`event`]: the traveller, as the app posted it.
 //! - [`ingest`]: the door in; HTTP becomes events, or a refusal.
 //! - [`route`]: who gets an event.
+//! - [`transform`]: what is made of an event, by jq.
 //! - [`pipeline`]: what is made of an event once, at the door, and what once an attempt.
 //! - [`envelope`]: in what shape a payload stands.
 //! - [`encode`]: as what it is written: JSON, XML, form.
@@ -61,3 +62,4 @@ pub mod queue;
 pub mod retry;
 pub mod route;
 pub mod sign;
+pub mod transform;

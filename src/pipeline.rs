@@ -20,6 +20,7 @@ use crate::{
     endpoint::{Auth, Endpoint, HeaderPlaceholder, HeaderText},
     event::{Event, Head, Kept},
     sign::Stamp,
+    transform::{self, Program},
 };
 
 /// An event on its way: kept whole, with the bodies its endpoints get.
@@ -42,9 +43,9 @@ impl Prepared {
         self.measure(&self.bodies)
     }
 
-    /// The bytes of memory this would take if it had that body alone.
-    pub fn footprint_with(&self, body: u32) -> usize {
-        self.measure(std::slice::from_ref(&self.bodies[body as usize]))
+    /// The bytes of memory this would take if it had that body alone, or none.
+    pub fn footprint_with(&self, body: Option<u32>) -> usize {
+        self.measure(body.map_or(&[], |body| std::slice::from_ref(&self.bodies[body as usize])))
     }
 
     fn measure(&self, bodies: &[Body]) -> usize {
@@ -55,35 +56,116 @@ impl Prepared {
     }
 }
 
-/// Keeps `event` and makes a body for each endpoint; the second part of the answer says which body is whose, in the order
-/// of `endpoints`.
+/// What an endpoint gets of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The body at this place.
+    Body(u32),
+    /// The transform failed.
+    Failed(transform::RunError),
+    /// The transform gave nothing.
+    Filtered,
+}
+
+/// Keeps an event and makes a body for each endpoint, through its route's transform where that has one; the second part of
+/// the answer says which body is whose, in the order of `endpoints`.
 pub fn prepare<'e>(
-    event: &Event<'_>,
-    endpoints: impl Iterator<Item = &'e Endpoint>,
-) -> Result<(Prepared, SmallVec<[u32; 4]>), encode::TooLarge> {
-    let mut shapes: SmallVec<[&Arc<Shape>; 2]> = SmallVec::new();
+    input: &transform::Input<'_>,
+    endpoints: impl Iterator<Item = (&'e Endpoint, Option<&'e Arc<Program>>)>,
+) -> Result<(Prepared, SmallVec<[Made; 2]>), encode::TooLarge> {
+    let event = input.event();
+    let mut shapes: SmallVec<[Mould<'_>; 2]> = SmallVec::new();
+    let mut payloads = Payloads { input, made: Vec::new() };
     let mut bodies: Vec<Body> = Vec::with_capacity(1);
     let mut whose = SmallVec::new();
     let mut data = None;
-    for endpoint in endpoints {
+    for (endpoint, transform) in endpoints {
         let shape = &endpoint.shape;
-        let known = shapes.iter().position(|other| Arc::ptr_eq(other, shape) || other == &shape);
-        whose.push(known.unwrap_or(shapes.len()) as u32);
-        if known.is_none() {
-            let body = shape.body(event, event.data)?;
-            let bytes = Bytes::from(body.bytes);
-            data = data.or_else(|| body.data_at.map(|range| bytes.slice(range)));
-            shapes.push(shape);
-            bodies.push(Body { bytes, content_type: shape.content_type.clone() });
+        let is_same = |(other, by): &Mould<'_>| (Arc::ptr_eq(other, shape) || other == &shape) && same(*by, transform);
+        if let Some(known) = shapes.iter().position(is_same) {
+            whose.push(Made::Body(known as u32));
+            continue;
         }
+        let payload = match payloads.of(transform) {
+            Ok(Some(payload)) => payload,
+            Ok(None) => {
+                whose.push(Made::Filtered);
+                continue;
+            }
+            Err(error) => {
+                whose.push(Made::Failed(error));
+                continue;
+            }
+        };
+        let body = shape.body(event, payload)?;
+        let bytes = Bytes::from(body.bytes);
+        data = data.or_else(|| body.data_at.map(|range| bytes.slice(range)));
+        whose.push(Made::Body(bodies.len() as u32));
+        shapes.push((shape, transform));
+        bodies.push(Body { bytes, content_type: shape.content_type.clone() });
     }
     Ok((Prepared { event: Kept::new(event, data), bodies }, whose))
+}
+
+/// What a body is made by.
+type Mould<'e> = (&'e Arc<Shape>, Option<&'e Arc<Program>>);
+
+/// What a transform makes of an event.
+type Payload = Result<Option<String>, transform::RunError>;
+
+/// What transforms make of an event, each once.
+struct Payloads<'p> {
+    input: &'p transform::Input<'p>,
+    made: Vec<(&'p Arc<Program>, Payload)>,
+}
+
+impl<'p> Payloads<'p> {
+    fn of(&mut self, transform: Option<&'p Arc<Program>>) -> Result<Option<&str>, transform::RunError> {
+        let Some(program) = transform else { return Ok(Some(self.input.event().data)) };
+        let known = self.made.iter().position(|(other, _)| same(Some(other), transform));
+        let at = known.unwrap_or_else(|| {
+            self.made.push((program, program.value(self.input)));
+            self.made.len() - 1
+        });
+        self.made[at].1.as_ref().map(Option::as_deref).map_err(transform::RunError::clone)
+    }
+}
+
+fn same(one: Option<&Arc<Program>>, other: Option<&Arc<Program>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+        _ => false,
+    }
+}
+
+/// The body of a batch: a JSON array of what each event alone would have been.
+pub fn batch<'b>(bodies: impl Iterator<Item = &'b Body>) -> Body {
+    let bodies: SmallVec<[&Body; 16]> = bodies.collect();
+    let mut bytes = Vec::with_capacity(bodies.iter().map(|body| body.bytes.len() + 1).sum::<usize>() + 1);
+    let mut content_type = None;
+    for body in bodies {
+        bytes.push(if content_type.is_none() { b'[' } else { b',' });
+        bytes.extend_from_slice(&body.bytes);
+        content_type.get_or_insert(&body.content_type);
+    }
+    bytes.push(b']');
+    let content_type = match content_type {
+        // CloudEvents' JSON format has a name of its own for several (HTTP protocol binding, 3.3).
+        Some(one) if one == CLOUD_EVENT => HeaderValue::from_static(CLOUD_EVENTS),
+        Some(one) => one.clone(),
+        None => HeaderValue::from_static("application/json"),
+    };
+    Body { bytes: bytes.into(), content_type }
 }
 
 /// The request of a ping, the event of a test: it has one attempt, and neither route nor transform.
 pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
     let shape = &endpoint.shape;
-    let body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone() };
+    let mut body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone() };
+    if endpoint.batch.is_some() {
+        body = batch(std::iter::once(&body));
+    }
     let Event { id, event_type, time, trace, .. } = *event;
     let event = Head { id, event_type, time, trace };
     Ok(render(endpoint, Attempt { event, body: &body, number: 1, now, headers: HeaderMap::new() }))
@@ -164,6 +246,9 @@ pub const USER_AGENT: &str = concat!("sidehook/", env!("CARGO_PKG_VERSION"));
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+const CLOUD_EVENT: &str = "application/cloudevents+json";
+const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
 /// What a body takes beside its bytes: its entry, the count of its owners, and the allocator's own words.
 const BODY_OVERHEAD: usize = size_of::<Body>() + 64;

@@ -90,12 +90,14 @@ pub enum ErrorCode {
     Disabled,
     Dns,
     NetworkForbidden,
+    Oauth2,
     Protocol,
     QueueFull,
     Reset,
     Status(u16),
     Timeout,
     Tls,
+    Transform,
 }
 
 impl ErrorCode {
@@ -106,12 +108,14 @@ impl ErrorCode {
             ErrorCode::Disabled => "disabled",
             ErrorCode::Dns => "dns",
             ErrorCode::NetworkForbidden => "network_forbidden",
+            ErrorCode::Oauth2 => "oauth2",
             ErrorCode::Protocol => "protocol",
             ErrorCode::QueueFull => "queue_full",
             ErrorCode::Reset => "reset",
             ErrorCode::Status(status) => return Cow::Owned(format!("status_{status}")),
             ErrorCode::Timeout => "timeout",
             ErrorCode::Tls => "tls",
+            ErrorCode::Transform => "transform",
         })
     }
 
@@ -127,10 +131,15 @@ impl ErrorCode {
         match self {
             ErrorCode::Status(501 | 505) => Class::Permanent,
             ErrorCode::Status(408 | 425 | 429 | 500..=599) => Class::Transient,
-            ErrorCode::Status(_) | ErrorCode::Disabled | ErrorCode::NetworkForbidden | ErrorCode::QueueFull => Class::Permanent,
+            ErrorCode::Status(_)
+            | ErrorCode::Disabled
+            | ErrorCode::NetworkForbidden
+            | ErrorCode::QueueFull
+            | ErrorCode::Transform => Class::Permanent,
             ErrorCode::ConnectRefused
             | ErrorCode::ConnectTimeout
             | ErrorCode::Dns
+            | ErrorCode::Oauth2
             | ErrorCode::Protocol
             | ErrorCode::Reset
             | ErrorCode::Timeout
@@ -164,6 +173,7 @@ pub enum Reason {
     MaxAge,
     Permanent,
     QueueFull,
+    Transform,
 }
 
 impl Reason {
@@ -175,6 +185,7 @@ impl Reason {
             Reason::MaxAge => "max_age",
             Reason::Permanent => "permanent",
             Reason::QueueFull => "queue_full",
+            Reason::Transform => "transform",
         }
     }
 
@@ -234,21 +245,30 @@ pub fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> 
     (!wait.is_zero()).then_some(wait)
 }
 
-const ERROR_CODES: [ErrorCode; 10] = [
+const ERROR_CODES: [ErrorCode; 12] = [
     ErrorCode::ConnectRefused,
     ErrorCode::ConnectTimeout,
     ErrorCode::Disabled,
     ErrorCode::Dns,
     ErrorCode::NetworkForbidden,
+    ErrorCode::Oauth2,
     ErrorCode::Protocol,
     ErrorCode::QueueFull,
     ErrorCode::Reset,
     ErrorCode::Timeout,
     ErrorCode::Tls,
+    ErrorCode::Transform,
 ];
 
-const REASONS: [Reason; 6] =
-    [Reason::Attempts, Reason::Disabled, Reason::EndpointRemoved, Reason::MaxAge, Reason::Permanent, Reason::QueueFull];
+const REASONS: [Reason; 7] = [
+    Reason::Attempts,
+    Reason::Disabled,
+    Reason::EndpointRemoved,
+    Reason::MaxAge,
+    Reason::Permanent,
+    Reason::QueueFull,
+    Reason::Transform,
+];
 
 #[cfg(test)]
 mod tests {

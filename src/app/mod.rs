@@ -29,7 +29,7 @@ use crate::{
     deliver::{Client, OwnListeners, Surroundings},
     ingest::{Ingest, Listener},
     log::{self, Log, diagnostics, record},
-    queue::{DeadLetters, Directory, Ledger, StateError, pending, pending::Leftover},
+    queue::{DeadLetters, Directory, Ledger, Register, StateError, pending, pending::Leftover},
 };
 
 /// A sidecar that is bound and not yet running.
@@ -48,6 +48,7 @@ struct Core {
     directory: Directory,
     log: Log,
     dead_letters: Arc<DeadLetters>,
+    register: Arc<Register>,
     lanes: Lanes,
     ingest: Arc<Ingest>,
     own: Arc<OwnListeners>,
@@ -88,6 +89,8 @@ impl App {
         let (listener, address) = listen(&config.listen).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());
         let dead_letters = Arc::new(dead_letters.map_err(Error::Thread)?);
+        let register = Arc::new(Register::open(directory.disabled()));
+        register.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
         // Before there are lanes: what an earlier process left may lead here.
         let own = Arc::new(OwnListeners::default());
         own.set(address.tcp().into_iter().collect());
@@ -95,6 +98,7 @@ impl App {
             transport: Arc::new(Client::new(Arc::clone(&own))),
             log: log.clone(),
             dead_letters: Arc::clone(&dead_letters),
+            register: Arc::clone(&register),
             random: lanes::random,
         };
         let ledger = Ledger::new(config.queue_bytes);
@@ -103,7 +107,7 @@ impl App {
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
         let ingest = Ingest::new(plan, ledger, Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
-        let core = Core { path, config, rejected: false, directory, log, dead_letters, lanes, ingest, own };
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, register, lanes, ingest, own };
         Ok(App { core, listener, address })
     }
 
@@ -192,8 +196,10 @@ impl Core {
             self.directory = directory;
         }
         self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
+        self.register.switch(self.directory.disabled());
         self.ingest.swap(self.lanes.plan(&config));
         self.lanes.settle(&config);
+        self.register.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
         if let Some((listener, address)) = listener {
             doors.open(listener);
             diagnostics::info(format_args!("listening on {address}"));
@@ -222,6 +228,7 @@ impl Core {
             }
         };
         doors.close().await;
+        self.register.write();
         left.extend(self.dead_letters.close().into_iter().map(Leftover::Letter));
         self.keep(&left)
     }

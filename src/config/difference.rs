@@ -1,8 +1,9 @@
 //! What a reload changes, by name.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::Config;
+use crate::transform::Program;
 
 /// What differs between the config in force and a new one: tables by their names, endpoints by theirs.
 ///
@@ -37,7 +38,11 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
 fn routes_differ(old: &Config, new: &Config) -> bool {
     let by_name = |config: &Config| -> Vec<_> {
         let names = |to: &[usize]| to.iter().map(|place| config.endpoints[*place].name.clone()).collect::<Vec<_>>();
-        let route = |route: &crate::route::Route| (route.name.clone(), route.patterns.clone(), names(&route.to), route.active);
+        let program = |program: &Option<Arc<Program>>| program.as_ref().map(|program| program.source().to_owned());
+        let route = |route: &crate::route::Route| {
+            let programs = [program(&route.when), program(&route.transform)];
+            (route.name.clone(), route.patterns.clone(), programs, names(&route.to), route.active)
+        };
         config.routes.iter().map(route).collect()
     };
     by_name(old) != by_name(new)

@@ -51,6 +51,7 @@ pub enum Code {
     Conflict,
     Duplicate,
     Empty,
+    Expression,
     LiteralSecret,
     MissingKey,
     NotAvailable,
@@ -70,6 +71,7 @@ impl Code {
             Code::Conflict => "conflict",
             Code::Duplicate => "duplicate",
             Code::Empty => "empty",
+            Code::Expression => "expression",
             Code::LiteralSecret => "literal-secret",
             Code::MissingKey => "missing-key",
             Code::NotAvailable => "not-available",
@@ -130,6 +132,11 @@ impl Problems {
             Severity::Error => self.further += 1,
             Severity::Warning => {}
         }
+    }
+
+    /// The place of a part of a string's value, where that string stands at `span`.
+    pub(super) fn within(&self, span: &Span, value: &str, part: Span) -> Span {
+        self.source.within(span, value, part)
     }
 
     /// Never shows these bytes of the source.

@@ -46,6 +46,27 @@ impl Source {
         (line, 1 + self.text[line_start..start].chars().count())
     }
 
+    /// The place of the bytes `part` of `value`, where that is the TOML string at `span`; all of it where it is written too
+    /// differently for that. What would be behind the last character is that.
+    pub(super) fn within(&self, span: &Span, value: &str, part: Span) -> Span {
+        let Some(written) = self.text.get(span.clone()) else { return span.clone() };
+        let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| written.starts_with(quotes)).unwrap_or_default();
+        let inner = written.get(quotes.len()..written.len().saturating_sub(quotes.len())).unwrap_or_default();
+        let mut start = span.start + quotes.len();
+        let mut inner = inner;
+        if quotes.len() == 3 {
+            let line_end = inner.len() - inner.strip_prefix("\r\n").or_else(|| inner.strip_prefix('\n')).unwrap_or(inner).len();
+            (start, inner) = (start + line_end, &inner[line_end..]);
+        }
+        if inner != value {
+            let escaped = quotes.starts_with('"').then(|| offsets(inner, value, &part)).flatten();
+            return escaped.map_or_else(|| span.clone(), |part| start + part.start..start + part.end);
+        }
+        let last = value.char_indices().next_back().map_or(0, |(at, _)| at);
+        let from = part.start.min(last);
+        start + from..(start + part.end).max(start + from + 1).min(span.end)
+    }
+
     /// The line of `span` as people may see it.
     pub(super) fn show(&self, span: &Span) -> Shown {
         let start = self.floor(span.start);
@@ -91,6 +112,35 @@ impl Source {
         }
         at
     }
+}
+
+/// Where the bytes `part` of `value` stand in `written`, the same with TOML's escapes; `None` where it has others than one
+/// character long.
+fn offsets(written: &str, value: &str, part: &Span) -> Option<Span> {
+    let (mut characters, mut at, mut found) = (written.char_indices(), 0, Vec::new());
+    for character in value.chars() {
+        let (offset, first) = characters.next()?;
+        found.push((at, offset));
+        if first == '\\' {
+            let (_, escaped) = characters.next()?;
+            let meant = match escaped {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                other => other,
+            };
+            if meant != character {
+                return None;
+            }
+        } else if first != character {
+            return None;
+        }
+        at += character.len_utf8();
+    }
+    found.push((at, written.len()));
+    let offset = |wanted: usize| found.iter().rfind(|(at, _)| *at <= wanted).map(|(_, offset)| *offset);
+    let start = offset(part.start.min(at.saturating_sub(1)))?;
+    Some(start..offset(part.end)?.max(start + 1))
 }
 
 /// A source line, and what stands under it.

@@ -1,4 +1,4 @@
-//! Durations and sizes, as the config writes them.
+//! Durations, sizes and rates, as the config writes them.
 //!
 //! Comes in: the text of a value. Goes out: what it means, or how it should have been written.
 //!
@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// Why a text is no duration, or no size; it says what to write.
+/// Why a text is no duration, size or rate; it says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("write a whole number and a unit, {examples}")]
@@ -17,6 +17,8 @@ pub enum Error {
     TooLarge { most: &'static str },
     #[error("`{unit}` is no unit: there are {units}")]
     UnknownUnit { unit: String, units: &'static str },
+    #[error("must be more than 0")]
+    Zero,
 }
 
 /// Reads `"250ms"`, `"5s"`, `"10m"`, `"1h"`; at most 8760h.
@@ -28,6 +30,13 @@ pub fn duration(text: &str) -> Result<Duration, Error> {
 /// Reads `"100B"`, `"512KiB"`, `"1MiB"`, `"1GiB"`, `"1TiB"` in bytes; at most 1024TiB.
 pub(super) fn size(text: &str) -> Result<u64, Error> {
     SIZE.read(text)
+}
+
+/// Reads `"100/s"`, `"6000/m"`, `"10/h"` as the time from one to the next; at most 1000000/s, and not zero.
+pub(super) fn rate(text: &str) -> Result<Duration, Error> {
+    let (many, nanos) = RATE.parts(text)?;
+    let interval = Duration::from_nanos(nanos.checked_div(many).ok_or(Error::Zero)?);
+    if interval < FASTEST { Err(Error::TooLarge { most: RATE.most.1 }) } else { Ok(interval) }
 }
 
 /// A way of writing a quantity.
@@ -44,24 +53,31 @@ pub(super) struct Kind {
 
 impl Kind {
     fn read(&self, text: &str) -> Result<u64, Error> {
+        let (number, factor) = self.parts(text)?;
+        let too_large = || Error::TooLarge { most: self.most.1 };
+        number.checked_mul(factor).filter(|total| *total <= self.most.0).ok_or_else(too_large)
+    }
+
+    /// The number, and what its unit stands for.
+    fn parts(&self, text: &str) -> Result<(u64, u64), Error> {
         let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(split);
         if digits.is_empty() {
             return Err(Error::Malformed { examples: self.examples });
         }
-        let too_large = || Error::TooLarge { most: self.most.1 };
-        let number: u64 = digits.parse().map_err(|_| too_large())?;
+        let number: u64 = digits.parse().map_err(|_| Error::TooLarge { most: self.most.1 })?;
         if unit.is_empty() {
             return Err(Error::NoUnit { number, unit: self.usual });
         }
         let Some((_, factor)) = self.units.iter().find(|(name, _)| *name == unit) else {
-            let decimal = unit.starts_with('.') || !unit.chars().all(|character| character.is_ascii_alphabetic());
+            let is_letter = |character: char| character.is_ascii_alphabetic() || character == '/';
+            let decimal = unit.starts_with('.') || !unit.chars().all(is_letter);
             return Err(match decimal {
                 true => Error::Malformed { examples: self.examples },
                 false => Error::UnknownUnit { unit: unit.to_owned(), units: self.listed },
             });
         };
-        number.checked_mul(*factor).filter(|total| *total <= self.most.0).ok_or_else(too_large)
+        Ok((number, *factor))
     }
 }
 
@@ -83,6 +99,18 @@ pub(super) const SIZE: Kind = Kind {
     most: (1 << 50, "1024TiB"),
 };
 
+/// In nanoseconds.
+pub(super) const RATE: Kind = Kind {
+    units: &[("/s", 1_000_000_000), ("/m", 60_000_000_000), ("/h", 3_600_000_000_000)],
+    listed: "/s, /m, /h",
+    wanted: "a rate like \"100/s\"",
+    examples: "like \"100/s\" or \"6000/m\"",
+    usual: "/s",
+    most: (u64::MAX, "1000000/s"),
+};
+
+const FASTEST: Duration = Duration::from_micros(1);
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,6 +126,22 @@ mod tests {
         }
         for (text, bytes) in [("7B", 7), ("512KiB", 512 << 10), ("1MiB", 1 << 20), ("3GiB", 3 << 30), ("1TiB", 1 << 40)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_the_time_from_one_to_the_next() {
+        for (text, micros) in [("100/s", 10_000), ("6000/m", 10_000), ("1/h", 3_600_000_000), ("1000000/s", 1)] {
+            assert_eq!(rate(text), Ok(Duration::from_micros(micros)), "{text}");
+        }
+        for (text, message) in [
+            ("0/s", "must be more than 0"),
+            ("100", "the unit is missing: write \"100/s\""),
+            ("100/d", "`/d` is no unit: there are /s, /m, /h"),
+            ("100 / s", "write a whole number and a unit, like \"100/s\" or \"6000/m\""),
+            ("1000001/s", "more than 1000000/s"),
+        ] {
+            assert_eq!(rate(text).unwrap_err().to_string(), message, "{text}");
         }
     }
 

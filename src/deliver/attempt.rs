@@ -15,7 +15,8 @@ use tokio::time::{Instant as Clock, timeout, timeout_at};
 use super::{Head, RESPONSE, Rest, Transport, client::REST_TIMEOUT};
 use crate::{
     endpoint::Endpoint,
-    pipeline,
+    event::{self, Time},
+    pipeline::{self, Body},
     queue::Parcel,
     retry::{self, ErrorCode, Failure, Outcome},
 };
@@ -23,10 +24,34 @@ use crate::{
 /// What is to be sent, and as what.
 pub(super) struct Attempt<'a> {
     pub endpoint: &'a Endpoint,
-    pub parcel: &'a Parcel,
-    pub body: u32,
+    pub content: &'a Content,
     pub number: u32,
     pub started: Instant,
+}
+
+/// One event, or a batch of them.
+pub(super) enum Content {
+    Batch { id: Box<str>, body: Body },
+    One { parcel: Arc<Parcel>, body: u32 },
+}
+
+impl Content {
+    pub(super) fn body(&self) -> &Body {
+        match self {
+            Content::Batch { body, .. } => body,
+            Content::One { parcel, body } => &parcel.prepared.bodies[*body as usize],
+        }
+    }
+
+    fn head(&self) -> event::Head<'_> {
+        match self {
+            // The config lets no header of a batch ask for more than its id.
+            Content::Batch { id, .. } => {
+                event::Head { id, event_type: "", time: Time { text: "", unix_seconds: 0 }, trace: None }
+            }
+            Content::One { parcel, .. } => parcel.prepared.event.head(),
+        }
+    }
 }
 
 /// A connection, and when it was asked for.
@@ -123,8 +148,8 @@ impl Attempt<'_> {
                 }
             };
             let attempt = pipeline::Attempt {
-                event: self.parcel.prepared.event.head(),
-                body: &self.parcel.prepared.bodies[self.body as usize],
+                event: self.content.head(),
+                body: self.content.body(),
                 number: self.number,
                 now: SystemTime::now(),
                 headers: transport.header_map(&mut connection),

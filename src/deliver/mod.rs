@@ -11,7 +11,6 @@
 mod attempt;
 mod client;
 mod dial;
-mod flights;
 mod lane;
 mod ping;
 mod reach;

@@ -21,11 +21,12 @@ use crate::{
     endpoint::WhenFull,
     event::{Event, Time, Trace},
     log::{self, Log, record},
-    pipeline::{self, Prepared},
+    pipeline::{self, Made, Prepared},
     queue::{
         self, Addressee, Awaited, Counted, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
     },
     retry::{ErrorCode, Reason},
+    transform::{self, Program},
 };
 
 /// What accepting needs besides a plan.
@@ -72,7 +73,12 @@ enum Taken<'p, 'e> {
 struct Ready<'p> {
     parcel: Arc<Parcel>,
     bound: SmallVec<[Bound<'p>; 2]>,
+    /// Routes whose `when` has failed, by their places, and why.
+    unanswered: Vec<(usize, transform::RunError)>,
 }
+
+/// An endpoint that an event goes to, and the transform of the route that says so.
+type Aim<'p> = (&'p Outlet, Option<&'p Arc<Program>>);
 
 /// Where an event is counted, once for all its deliveries.
 struct Room {
@@ -87,6 +93,9 @@ struct Bound<'p> {
 }
 
 enum Fate {
+    Dropped,
+    Failed(transform::RunError, Place),
+    Filtered,
     Overflow(Place),
     Queued { body: u32, slot: Slot },
     Skipped,
@@ -202,16 +211,20 @@ impl<'p> Desk<'p> {
             None => now.as_event_time(),
         };
         let event = Event { id, event_type: &posted.event_type, time, context: posted.context, data: posted.data, trace };
-        let outlets = self.outlets(event.event_type);
-        let active = outlets.iter().filter(|outlet| outlet.endpoint.active);
-        let (prepared, bodies) = pipeline::prepare(&event, active.map(|outlet| &*outlet.endpoint))
+        let input = transform::Input::new(event);
+        let mut unanswered = Vec::new();
+        let outlets = self.outlets(&input, &mut unanswered);
+        let active = outlets.iter().filter(|(outlet, _)| outlet.endpoint.active);
+        let (prepared, made) = pipeline::prepare(&input, active.map(|(outlet, transform)| (&*outlet.endpoint, *transform)))
             .map_err(|encode::TooLarge| Refusal::GrownTooLarge(encode::MAX_GROWN))?;
         let mut room = Room { share: self.ledger.share(prepared.footprint()), overflow: None };
-        let mut bodies = bodies.into_iter();
+        let mut made = made.into_iter();
         let mut bound = SmallVec::new();
-        for outlet in outlets {
-            let fate = match if outlet.endpoint.active { bodies.next() } else { None } {
-                Some(body) => self.place(outlet, &prepared, body, &mut room)?,
+        for (outlet, _) in outlets {
+            let fate = match if outlet.endpoint.active { made.next() } else { None } {
+                Some(Made::Body(body)) => self.place(outlet, &prepared, body, &mut room)?,
+                Some(Made::Failed(error)) => Fate::Failed(error, self.shelf(outlet, &prepared, &mut room)?),
+                Some(Made::Filtered) => Fate::Filtered,
                 None => Fate::Skipped,
             };
             bound.push(Bound { outlet, fate });
@@ -221,24 +234,56 @@ impl<'p> Desk<'p> {
             false => Parcel::new(prepared, now.time, share),
             true => Parcel::awaited(prepared, now.time, share, Waiter::new(bound.iter().map(Bound::awaited).collect())),
         };
-        Ok(Ready { parcel, bound })
+        Ok(Ready { parcel, bound, unanswered })
     }
 
-    fn outlets(&self, event_type: &str) -> SmallVec<[&'p Outlet; 4]> {
-        match self.only {
-            Some(outlet) => SmallVec::from_slice(&[outlet]),
-            None => self.plan.table.select(event_type).iter().map(|choice| &self.plan.outlets[choice.endpoint]).collect(),
+    /// The endpoints an event goes to, each with its route's transform; routes that could not say go to `unanswered`.
+    fn outlets(
+        &self,
+        input: &transform::Input<'_>,
+        unanswered: &mut Vec<(usize, transform::RunError)>,
+    ) -> SmallVec<[Aim<'p>; 4]> {
+        let Plan { table, outlets, .. } = self.plan;
+        let event_type = input.event().event_type;
+        if let Some(only) = self.only {
+            let at = outlets.iter().position(|outlet| std::ptr::eq(outlet, only));
+            let route = at.and_then(|at| table.first_to(at, event_type));
+            return SmallVec::from_slice(&[(only, route.and_then(|route| table.route(route).transform.as_ref()))]);
         }
+        let selects = |route, program: &Program| {
+            program.is_true(input).unwrap_or_else(|error| {
+                unanswered.push((route, error));
+                false
+            })
+        };
+        let choices = table.select(event_type, selects);
+        choices.iter().map(|choice| (&outlets[choice.endpoint], table.route(choice.route).transform.as_ref())).collect()
+    }
+
+    /// A place for an event that goes to the dead letters at once.
+    fn shelf(&self, outlet: &Outlet, prepared: &Prepared, room: &mut Room) -> Result<Place, Refusal> {
+        let account = &outlet.handle.account;
+        if let Ok(slot) = account.reserve(prepared.footprint_with(None), &mut room.share) {
+            return Ok(Place::Queue(slot));
+        }
+        self.dead_letters.reserve(prepared.footprint(), &mut room.overflow).map_err(|_| Refusal::QueueFull {
+            endpoint: outlet.endpoint.name.as_ref().into(),
+            retry_after: account.wait_for(1, Instant::now()),
+        })
     }
 
     fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, room: &mut Room) -> Result<Fate, Refusal> {
         let account = &outlet.handle.account;
-        if let Ok(slot) = account.reserve(prepared.footprint_with(body), &mut room.share) {
+        if let Ok(slot) = account.reserve(prepared.footprint_with(Some(body)), &mut room.share) {
             return Ok(Fate::Queued { body, slot });
         }
         let overflow = match outlet.endpoint.queue.when_full {
             // Who posts to one endpoint, as `replay` does, can wait: a second dead letter would be no help.
             _ if self.only.is_some() => None,
+            WhenFull::DropOldest => {
+                let displaced = account.displace(prepared.footprint_with(Some(body)), &mut room.share);
+                return Ok(displaced.map_or(Fate::Dropped, |slot| Fate::Queued { body, slot }));
+            }
             WhenFull::DeadLetter => self.dead_letters.reserve(prepared.footprint(), &mut room.overflow).ok(),
             WhenFull::Reject => None,
         };
@@ -259,6 +304,15 @@ impl<'p> Desk<'p> {
     /// Puts an event on its way. Nothing can fail any more.
     fn dispatch(&self, ready: Ready<'_>, now: SystemTime) {
         let event = ready.parcel.prepared.event.head();
+        for (route, error) in &ready.unanswered {
+            let named = self.plan.table.route(*route).name.as_deref();
+            let place = format!("routes[{route}]");
+            let error = error.to_string();
+            let trace_id = event.trace.map(Trace::id);
+            let fate = record::Fate::Filtered { route: named.unwrap_or(&place), error: &error };
+            let line = record::Event { fate, event_id: event.id, event_type: event.event_type, trace_id };
+            self.log.write(now, &log::Record::Event(line));
+        }
         if ready.bound.is_empty() {
             let trace_id = event.trace.map(Trace::id);
             let line = record::Event { fate: record::Fate::Unrouted, event_id: event.id, event_type: event.event_type, trace_id };
@@ -267,6 +321,28 @@ impl<'p> Desk<'p> {
         for Bound { outlet, fate } in ready.bound {
             let parcel = Arc::clone(&ready.parcel);
             match fate {
+                Fate::Dropped => {
+                    let code = ErrorCode::QueueFull.as_str();
+                    let outcome = record::Outcome::Dropped { reason: Reason::QueueFull.as_str(), error_code: Some(&code) };
+                    let line = queue::delivery_line(&outlet.endpoint, &event, 0, None, outcome);
+                    self.log.write(now, &log::Record::Delivery(line));
+                }
+                Fate::Failed(error, place) => {
+                    let (error, code) = (error.to_string(), ErrorCode::Transform);
+                    let word = code.as_str();
+                    let failure =
+                        record::Failure { error: &error, error_code: &word, http_status: None, duration: None, response: None };
+                    let outcome = record::Outcome::Failed { failure, class: code.class().as_str() };
+                    let line = queue::delivery_line(&outlet.endpoint, &event, 0, None, outcome);
+                    self.log.write(now, &log::Record::Delivery(line));
+                    let to = Addressee::Known(Arc::clone(&outlet.endpoint));
+                    let (reason, error_code) = (Reason::Transform, Some(code));
+                    self.dead_letters.put(Letter { parcel, to, reason, error_code, attempts: 0 }, place);
+                }
+                Fate::Filtered => {
+                    let line = queue::delivery_line(&outlet.endpoint, &event, 0, None, record::Outcome::Filtered);
+                    self.log.write(now, &log::Record::Delivery(line));
+                }
                 Fate::Overflow(place) => {
                     let to = Addressee::Known(Arc::clone(&outlet.endpoint));
                     let (reason, error_code) = (Reason::QueueFull, Some(ErrorCode::QueueFull));
@@ -288,7 +364,12 @@ impl<'p> Desk<'p> {
 
 impl Bound<'_> {
     fn awaited(&self) -> Awaited {
-        let stage = if matches!(self.fate, Fate::Skipped) { Stage::Skipped } else { Stage::Pending };
+        let stage = match self.fate {
+            Fate::Dropped => Stage::Dropped,
+            Fate::Failed(..) | Fate::Overflow(_) | Fate::Queued { .. } => Stage::Pending,
+            Fate::Filtered => Stage::Filtered,
+            Fate::Skipped => Stage::Skipped,
+        };
         Awaited::new(Arc::clone(&self.outlet.endpoint.name), stage)
     }
 }
@@ -311,7 +392,7 @@ impl Taken<'_, '_> {
     fn answer(&self) -> reply::Accepted<'_> {
         match self {
             Taken::Duplicate(id, memo) => memo.answer(id),
-            Taken::New(Ready { parcel, bound }) => {
+            Taken::New(Ready { parcel, bound, .. }) => {
                 let event = parcel.prepared.event.head();
                 let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();
                 reply::Accepted { id: event.id, event_type: event.event_type, endpoints, duplicate: false, deliveries: None }

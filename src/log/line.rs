@@ -125,8 +125,10 @@ fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
     }
     let (http_status, duration) = match delivery.outcome {
         Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
-        Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, Some(failure.duration)),
-        Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Pending | Outcome::Skipped => (None, None),
+        Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, failure.duration),
+        Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => {
+            (None, None)
+        }
     };
     if let Some(http_status) = http_status {
         keys.number("http_status", http_status.into());
@@ -148,7 +150,7 @@ fn outcome_keys(keys: &mut Object<'_>, outcome: &Outcome<'_>) {
             keys.text("reason", reason);
             optional(keys, "error_code", *error_code);
         }
-        Outcome::Delivered { .. } | Outcome::Pending | Outcome::Skipped => {}
+        Outcome::Delivered { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => {}
         Outcome::Failed { failure, class } => {
             error_keys(keys, failure);
             keys.text("class", class);
@@ -182,6 +184,10 @@ fn event_keys(keys: &mut Object<'_>, event: &Event<'_>) {
     keys.text("event_type", event.event_type);
     if let Fate::Accepted { endpoints } = event.fate {
         keys.texts("endpoints", endpoints);
+    }
+    if let Fate::Filtered { route, error } = event.fate {
+        keys.text("route", route);
+        keys.text("error", error);
     }
     optional(keys, "trace_id", event.trace_id);
 }
@@ -448,7 +454,7 @@ mod tests {
             error: "the receiver answered 503",
             error_code: "status_503",
             http_status: Some(503),
-            duration: Duration::from_micros(250),
+            duration: Some(Duration::from_micros(250)),
             response: Some("busy\n"),
         }
     }

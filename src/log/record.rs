@@ -71,8 +71,10 @@ pub enum Outcome<'a> {
     Delivered { http_status: u16, duration: Duration },
     /// It is gone: pushed out of a full queue, or not written at shutdown.
     Dropped { reason: &'a str, error_code: Option<&'a str> },
-    /// The last attempt failed; `dead_lettered` follows.
+    /// The last attempt failed, or there could be none; `dead_lettered` follows.
     Failed { failure: Failure<'a>, class: &'a str },
+    /// Its transform gave nothing to send.
+    Filtered,
     /// Left over at shutdown, written for the next start.
     Pending,
     /// An attempt failed, and there will be another.
@@ -90,7 +92,8 @@ pub struct Failure<'a> {
     pub error_code: &'a str,
     /// Of the answer, if there was one.
     pub http_status: Option<u16>,
-    pub duration: Duration,
+    /// Of the attempt, if there was one.
+    pub duration: Option<Duration>,
     /// The first 256 bytes of the answer's body, as text, secrets masked.
     pub response: Option<&'a str>,
 }
@@ -133,6 +136,8 @@ pub enum Fate<'a> {
     Accepted { endpoints: &'a [&'a str] },
     /// Its id was accepted before.
     Duplicate,
+    /// A route could not say whether it selects it, and does not.
+    Filtered { route: &'a str, error: &'a str },
     /// No route selects it.
     Unrouted,
 }
@@ -179,6 +184,7 @@ impl Record<'_> {
             },
             Record::Event(Event { fate: Fate::Accepted { .. }, .. }) => "accepted",
             Record::Event(Event { fate: Fate::Duplicate, .. }) => "duplicate",
+            Record::Event(Event { fate: Fate::Filtered { .. }, .. }) => "filtered",
             Record::Event(Event { fate: Fate::Unrouted, .. }) => "unrouted",
             Record::Process(Process::Draining) => "draining",
             Record::Process(Process::LogLost { .. }) => "log_lost",
@@ -190,10 +196,11 @@ impl Record<'_> {
     pub(super) fn level(&self) -> &'static str {
         match self {
             Record::Config(Config::Rejected { .. }) | Record::Process(Process::LogLost { .. }) => "error",
+            Record::Event(Event { fate: Fate::Filtered { .. }, .. }) => "warn",
             Record::Config(Config::Loaded { .. }) | Record::Event(_) | Record::Process(_) => "info",
             Record::Delivery(delivery) => match delivery.outcome {
                 Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Failed { .. } => "error",
-                Outcome::Delivered { .. } | Outcome::Pending | Outcome::Skipped => "info",
+                Outcome::Delivered { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => "info",
                 Outcome::Retrying { .. } => "warn",
             },
             Record::Endpoint(endpoint) => match endpoint.change {
@@ -220,6 +227,9 @@ impl fmt::Display for Record<'_> {
             },
             Record::Event(Event { fate: Fate::Accepted { .. }, event_type, .. }) => write!(f, "{event_type} accepted"),
             Record::Event(Event { fate: Fate::Duplicate, event_type, .. }) => write!(f, "{event_type} was accepted before"),
+            Record::Event(Event { fate: Fate::Filtered { route, .. }, event_type, .. }) => {
+                write!(f, "the route {route} failed on {event_type}")
+            }
             Record::Event(Event { fate: Fate::Unrouted, event_type, .. }) => write!(f, "no route selects {event_type}"),
             Record::Process(Process::Draining) => f.write_str("sidehook is draining"),
             Record::Process(Process::LogLost { count }) => write!(f, "log lines that could not be written: {count}"),
@@ -240,6 +250,7 @@ impl fmt::Display for Delivery<'_> {
             Outcome::Delivered { .. } => [what, " delivered to ", to].into_iter().try_for_each(|part| f.write_str(part)),
             Outcome::Dropped { reason, .. } => write!(f, "{what} for {to} dropped ({reason})"),
             Outcome::Failed { failure, .. } => write!(f, "{what} not delivered to {to} ({})", failure.error_code),
+            Outcome::Filtered => write!(f, "{what} for {to} filtered"),
             Outcome::Pending => write!(f, "{what} for {to} kept for the next start"),
             Outcome::Retrying { failure, .. } => {
                 write!(f, "{what} not delivered to {to} ({}), trying again", failure.error_code)
@@ -256,6 +267,7 @@ impl Outcome<'_> {
             Outcome::Delivered { .. } => "delivered",
             Outcome::Dropped { .. } => "dropped",
             Outcome::Failed { .. } => "failed",
+            Outcome::Filtered => "filtered",
             Outcome::Pending => "pending",
             Outcome::Retrying { .. } => "retrying",
             Outcome::Skipped => "skipped",

@@ -2,16 +2,21 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Account, Delivery};
+use super::{Account, Delivery, Status};
 use crate::endpoint::Endpoint;
 
 /// What is said to a lane, in the order in which it is said.
 pub enum Order {
     Deliver(Delivery),
+    /// Dead-letter what comes, for this reason.
+    Disable(Box<str>),
     /// Deliver what is there until then, then hand the rest back.
     Drain(Instant),
+    /// Deliver again, for this reason.
+    Enable(&'static str),
+    Report(oneshot::Sender<Status>),
     /// The endpoint is gone from the config: end once nothing is left.
     Retire,
     Settings(Arc<Endpoint>),
@@ -56,6 +61,21 @@ impl Handle {
 
     pub fn retire(&self) {
         self.order(Order::Retire);
+    }
+
+    pub fn disable(&self, reason: Box<str>) {
+        self.order(Order::Disable(reason));
+    }
+
+    pub fn enable(&self, reason: &'static str) {
+        self.order(Order::Enable(reason));
+    }
+
+    /// How the endpoint is; none where its lane has ended.
+    pub async fn status(&self) -> Option<Status> {
+        let (asked, answer) = oneshot::channel();
+        self.order(Order::Report(asked));
+        answer.await.ok()
     }
 
     fn order(&self, order: Order) {

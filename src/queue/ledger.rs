@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -28,8 +28,10 @@ struct Totals {
 pub struct Account {
     ledger: Arc<Ledger>,
     held: Mutex<Held>,
-    /// Written by the endpoint's lane alone.
+    /// Written by the endpoint's lane alone, as is the next.
     disabled: AtomicBool,
+    /// How many of the events held cannot make room for others.
+    in_flight: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Account {
             ledger: Arc::clone(ledger),
             held: Mutex::new(Held { bounds, reserve: 0, events: 0, bytes: 0, freed: 0, marks: None }),
             disabled: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
         };
         account.resize(bounds);
         Arc::new(account)
@@ -126,6 +129,20 @@ impl Account {
     /// For the endpoint's lane, which decides it.
     pub fn set_disabled(&self, disabled: bool) {
         self.disabled.store(disabled, Ordering::Relaxed);
+    }
+
+    /// For the endpoint's lane, where the oldest event makes room for the newest.
+    pub fn set_in_flight(&self, events: usize) {
+        self.in_flight.store(events, Ordering::Relaxed);
+    }
+
+    /// Whether more is held than may be: the lane then lets go of the oldest.
+    pub fn is_over(&self) -> bool {
+        let held = self.lock();
+        let totals = self.ledger.lock();
+        held.events > held.bounds.events
+            || held.bytes > held.bounds.bytes
+            || totals.used + totals.promised - held.unclaimed() > totals.limit
     }
 
     /// When a place for `events` more may be free, judged by how fast places were freed since the queue was last full.
@@ -165,6 +182,21 @@ impl Account {
             }
         }
         Ok(self.force(bytes - DELIVERY, share))
+    }
+
+    /// A place for which the lane will let go of older deliveries; none where too few are left that could go.
+    pub fn displace(self: &Arc<Self>, bytes: usize, share: &mut Share) -> Result<Slot, Full> {
+        {
+            let held = self.lock();
+            let totals = self.ledger.lock();
+            let could_go = held.events.saturating_sub(self.in_flight.load(Ordering::Relaxed));
+            let over = (held.events + 1).saturating_sub(held.bounds.events).max(1);
+            let too_many = over > could_go || held.bytes.saturating_add(bytes) > held.bounds.bytes.saturating_add(OVERSHOOT);
+            if too_many || totals.used.saturating_add(share.cost()) > totals.limit.saturating_add(OVERSHOOT) {
+                return Err(Full);
+            }
+        }
+        Ok(self.force(bytes, share))
     }
 
     /// A place past every bound, for what was acknowledged before these bounds were in force.
@@ -234,6 +266,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What an endpoint can always have, where its own bound and the ledger allow it.
 const RESERVE: usize = 1 << 20;
+
+/// How far past its bounds an endpoint may be until its lane, whose turn is next, has let go of what is too old.
+const OVERSHOOT: usize = 1 << 20;
 
 /// What a delivery takes beside what its event's deliveries share: its entries in the queues.
 const DELIVERY: usize = 192;

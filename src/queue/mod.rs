@@ -10,20 +10,26 @@
 
 mod backlog;
 mod dead_letters;
+mod gate;
 mod handle;
 mod ledger;
 mod line;
 pub mod pending;
+mod register;
 mod state;
+mod status;
 mod waiter;
 
 use std::{sync::Arc, time::SystemTime};
 
-pub use backlog::Backlog;
+pub use backlog::{Backlog, Item, Lot, Rules};
 pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
+pub use gate::{Gate, May, Turn};
 pub use handle::{Handle, Order};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
+pub use register::Register;
 pub use state::{Directory, StateError};
+pub use status::{Condition, Status};
 pub use waiter::{Awaited, Deliveries, Stage, Waiter};
 
 use crate::{
@@ -94,6 +100,16 @@ impl Delivery {
     }
 }
 
+impl Item for Delivery {
+    fn bytes(&self) -> usize {
+        self.body().bytes.len() + SEPARATOR
+    }
+
+    fn mixes_with(&self, other: &Delivery) -> bool {
+        self.body().content_type == other.body().content_type
+    }
+}
+
 /// A line of the delivery log for `event` at `endpoint`.
 pub fn delivery_line<'a>(
     endpoint: &'a Endpoint,
@@ -137,6 +153,9 @@ pub fn letter_line<'a>(letter: &'a Letter, event: &Head<'a>, outcome: record::Ou
         },
     }
 }
+
+/// What stands between two bodies in a batch.
+const SEPARATOR: usize = 1;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_types, reason = "lines are read as their readers read them")]

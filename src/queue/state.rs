@@ -51,6 +51,10 @@ impl Directory {
         self.path.join("dead_letters.jsonl")
     }
 
+    pub fn disabled(&self) -> PathBuf {
+        self.path.join("disabled.json")
+    }
+
     pub fn pending(&self) -> PathBuf {
         self.path.join("pending.jsonl")
     }

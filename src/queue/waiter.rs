@@ -32,6 +32,10 @@ pub enum Stage {
     /// It is on disk.
     DeadLettered,
     Delivered,
+    /// It made room for a later one.
+    Dropped,
+    /// Its transform gave nothing.
+    Filtered,
     /// Under way.
     Pending,
     Skipped,
@@ -43,6 +47,8 @@ impl Stage {
         match self {
             Stage::DeadLettered => "dead_lettered",
             Stage::Delivered => "delivered",
+            Stage::Dropped => "dropped",
+            Stage::Filtered => "filtered",
             Stage::Pending => "pending",
             Stage::Skipped => "skipped",
         }

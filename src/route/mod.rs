@@ -9,18 +9,24 @@
 
 mod pattern;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use smallvec::SmallVec;
 
 use pattern::Segment;
 pub use pattern::{Pattern, PatternError};
 
+use crate::transform::Program;
+
 /// One `[[routes]]` entry.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub name: Option<Box<str>>,
     pub patterns: Vec<Pattern>,
+    /// Selects among the events whose type matches.
+    pub when: Option<Arc<Program>>,
+    /// What the route's endpoints get in place of an event's data.
+    pub transform: Option<Arc<Program>>,
     /// Indices into the plan's endpoints, each once.
     pub to: Vec<usize>,
     pub active: bool,
@@ -72,12 +78,13 @@ impl Table {
         table
     }
 
-    /// The endpoints an event of this type goes to.
-    pub fn select(&self, event_type: &str) -> SmallVec<[Choice; 4]> {
+    /// The endpoints an event of this type goes to; `selects` answers for each route that has a `when`, in the file's order.
+    pub fn select(&self, event_type: &str, mut selects: impl FnMut(usize, &Program) -> bool) -> SmallVec<[Choice; 4]> {
         let mut choices: SmallVec<[Choice; 4]> = SmallVec::new();
         for route in self.candidates(event_type) {
             let chosen = &self.routes[route as usize];
-            if chosen.excludes(event_type) {
+            let asked = |program: &Arc<Program>| selects(route as usize, program);
+            if chosen.excludes(event_type) || !chosen.when.as_ref().is_none_or(asked) {
                 continue;
             }
             for &endpoint in &chosen.to {
@@ -87,6 +94,16 @@ impl Table {
             }
         }
         choices
+    }
+
+    /// The first route whose patterns match this type and that names `endpoint`, whatever its `when` may say.
+    pub fn first_to(&self, endpoint: usize, event_type: &str) -> Option<usize> {
+        let names = |route: &Route| route.to.contains(&endpoint) && !route.excludes(event_type);
+        self.candidates(event_type).into_iter().map(|route| route as usize).find(|route| names(&self.routes[*route]))
+    }
+
+    pub fn route(&self, at: usize) -> &Route {
+        &self.routes[at]
     }
 
     /// The routes with a pattern that matches, in the file's order, negation left aside.
@@ -148,18 +165,18 @@ mod tests {
 
     fn route(patterns: &[&str], to: &[usize]) -> Route {
         let patterns = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
-        Route { name: None, patterns, to: to.to_vec(), active: true }
+        Route { name: None, patterns, when: None, transform: None, to: to.to_vec(), active: true }
     }
 
     fn endpoints(table: &Table, event_type: &str) -> Vec<usize> {
-        table.select(event_type).iter().map(|choice| choice.endpoint).collect()
+        table.select(event_type, |_, _| true).iter().map(|choice| choice.endpoint).collect()
     }
 
     #[test]
     fn an_endpoint_gets_an_event_once_by_the_first_route_that_names_it() {
         let table = Table::new(vec![route(&["a.*"], &[2, 0]), route(&["**"], &[0, 1]), route(&["b"], &[3])]);
         let choice = |endpoint, route| Choice { endpoint, route };
-        assert_eq!(table.select("a.b")[..], [choice(2, 0), choice(0, 0), choice(1, 1)]);
+        assert_eq!(table.select("a.b", |_, _| true)[..], [choice(2, 0), choice(0, 0), choice(1, 1)]);
         assert_eq!(endpoints(&table, "b"), [0, 1, 3]);
     }
 
@@ -176,6 +193,20 @@ mod tests {
         let table = Table::new(vec![Route { active: false, ..route(&["**"], &[0]) }]);
         assert_eq!(endpoints(&table, "a"), [0; 0]);
         assert_eq!(endpoints(&Table::new(Vec::new()), "a"), [0; 0]);
+    }
+
+    #[test]
+    fn a_route_whose_when_says_no_leaves_its_endpoints_to_the_next() {
+        let when = |source| Some(Arc::new(crate::transform::Library::new().compile(source).unwrap()));
+        let first = Route { when: when(".data.a"), ..route(&["a.*"], &[0, 1]) };
+        let table = Table::new(vec![first, route(&["**"], &[1]), Route { when: when("."), ..route(&["b"], &[0]) }]);
+        let mut asked = Vec::new();
+        let choices = table.select("a.b", |route, program| {
+            asked.push((route, program.source().to_owned()));
+            false
+        });
+        assert_eq!((choices[..].to_vec(), asked), (vec![Choice { endpoint: 1, route: 1 }], vec![(0, ".data.a".to_owned())]));
+        assert_eq!((table.first_to(0, "a.b"), table.first_to(0, "c"), table.first_to(1, "c")), (Some(0), None, Some(1)));
     }
 
     #[test]

@@ -39,6 +39,12 @@ impl Scheme {
         }
     }
 
+    /// Whether a header or the signed bytes hold the event's type.
+    pub fn uses_type(&self) -> bool {
+        self.signed.uses(Signed::Field(Field::Type))
+            || self.headers.iter().any(|(_, template)| template.uses(Header::Field(Field::Type)))
+    }
+
     /// The config's own template, with the interface's defaults for the keys that have one.
     pub fn hmac(signed: Template<Signed>, headers: Vec<(HeaderName, Template<Header>)>) -> Scheme {
         Scheme {

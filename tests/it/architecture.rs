@@ -268,29 +268,43 @@ enum Outside {
 const ROOMS: &[Room] = &[
     Room { name: "event", uses: &[], outside: Outside::No },
     Room { name: "retry", uses: &[], outside: Outside::No },
+    Room { name: "transform", uses: &["event"], outside: Outside::No },
     Room { name: "envelope", uses: &["event"], outside: Outside::No },
     Room { name: "encode", uses: &["event", "envelope"], outside: Outside::No },
     Room { name: "sign", uses: &["event"], outside: Outside::No },
-    // An endpoint holds the shape of its bodies, its signers and its retry policy, ready made.
-    Room { name: "endpoint", uses: &["event", "envelope", "encode", "sign", "retry"], outside: Outside::No },
-    Room { name: "route", uses: &["event"], outside: Outside::No },
-    Room { name: "pipeline", uses: &["event", "envelope", "encode", "sign", "route", "endpoint"], outside: Outside::No },
+    // An endpoint holds the shape of its bodies, its signers, its retry policy and what orders its events, ready made.
+    Room { name: "endpoint", uses: &["event", "transform", "envelope", "encode", "sign", "retry"], outside: Outside::No },
+    Room { name: "route", uses: &["event", "transform"], outside: Outside::No },
+    Room {
+        name: "pipeline",
+        uses: &["event", "transform", "envelope", "encode", "sign", "route", "endpoint"],
+        outside: Outside::No,
+    },
     // The buffer waits for the writer and dates `log_lost`; diagnostics are dated where they are said.
     Room { name: "log", uses: &["event"], outside: Outside::Only(&["buffer", "diagnostics", "output", "writer"]) },
-    Room { name: "queue", uses: &["event", "endpoint", "pipeline", "retry", "log"], outside: Outside::AllBut(&["backlog"]) },
-    Room { name: "deliver", uses: &["event", "endpoint", "pipeline", "retry", "queue", "log"], outside: Outside::All },
+    Room {
+        name: "queue",
+        uses: &["event", "endpoint", "pipeline", "retry", "log"],
+        outside: Outside::AllBut(&["backlog", "gate", "status"]),
+    },
+    // `transform`, for a lane asks for the key by which it keeps its order.
+    Room {
+        name: "deliver",
+        uses: &["event", "transform", "endpoint", "pipeline", "retry", "queue", "log"],
+        outside: Outside::All,
+    },
     // Beyond the path itself: `endpoint`, for a plan's outlets are endpoints; `sign`, for its `Secret` compares tokens in
     // constant time; `retry`, for a full queue makes a dead letter, whose reason is one of its words; `encode`, for the
-    // error of `pipeline::prepare` is its.
+    // error of `pipeline::prepare` is its; `transform`, for the door asks each route's `when`.
     Room {
         name: "ingest",
-        uses: &["event", "route", "pipeline", "queue", "log", "endpoint", "sign", "retry", "encode"],
+        uses: &["event", "transform", "route", "pipeline", "queue", "log", "endpoint", "sign", "retry", "encode"],
         outside: Outside::All,
     },
     // It makes all the nouns and verbs, and none of them knows it. Of `log` it makes the destination.
     Room {
         name: "config",
-        uses: &["event", "retry", "envelope", "encode", "sign", "endpoint", "route", "log"],
+        uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "log"],
         outside: Outside::Only(&["mod", "secrets", "reload"]),
     },
     Room {

@@ -70,24 +70,17 @@ async fn keys_that_are_not_available_yet_say_so() {
     let endpoint = "[endpoints.a]\nurl = \"http://x/\"\n";
     let route = "[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n";
     let mut configs: Vec<String> = [
-        "order = \"fifo\"",
-        "rate = \"100/s\"",
-        "batch = { max_events = 10 }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
         "tls = { ca = \"ca.pem\" }",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",
-        "queue = { when_full = \"drop_oldest\" }",
         "auth = { type = \"oauth2\", token_url = \"https://x/\", client_id = \"i\", client_secret = \"s\" }",
         "signature = { scheme = \"http-message\", key_id = \"k\", secrets = [\"s\"] }",
     ]
     .iter()
     .map(|key| format!("{endpoint}{key}\n{route}"))
     .collect();
-    for key in ["when = \".data.x\"", "transform = \".data\""] {
-        configs.push(format!("{endpoint}{route}{key}\n"));
-    }
     for table in [
         "[listen]\nsource = \"/x\"",
         "[admin]\naddress = \"127.0.0.1:0\"",

@@ -21,7 +21,7 @@ fn the_example_config_is_valid_as_it_is_and_with_everything_switched_on() {
     let all = read(&EXAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n"));
     let names = |config: &Config| config.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&as_it_is), ["hello"]);
-    assert_eq!(names(&all), ["hello", "billing", "cases", "marketplace", "partner"]);
+    assert_eq!(names(&all), ["hello", "billing", "cases", "marketplace", "videos", "support", "partner"]);
     assert_eq!((as_it_is.routes.len(), all.routes.len()), (1, 4));
     assert_eq!(all.listen.tokens.len(), 1);
 }

@@ -36,6 +36,7 @@ mod signatures;
 mod stored_first;
 mod support;
 mod test;
+mod transforms;
 mod unix_socket;
 mod verify;
 mod waiting;

@@ -10,7 +10,9 @@ use toml::de::DeValue;
 use super::{
     MOST,
     auth::{self, Auth},
+    digest::Digest,
     keys,
+    pace::{self, Pace},
     reader::{At, Harmless, Node, Section, in_file_order},
     signature::{self, Signature},
     values::{choice, count, duration, filled, flag, fraction, list, one_of, size, some, string, text, time_limit},
@@ -53,6 +55,9 @@ pub(crate) struct Endpoint {
     pub(crate) idle_timeout: Option<At<Duration>>,
     pub(crate) trace: Option<At<bool>>,
     pub(crate) network: Option<At<Network>>,
+    pub(crate) pace: Pace,
+    /// Of all that is typed here, however it is laid out.
+    pub(crate) digest: Digest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +111,7 @@ pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
         }
     }
     let endpoint = settings(&mut section);
-    Endpoint { broken: problems.errors() > before, ..endpoint }
+    Endpoint { broken: problems.errors() > before, digest: Digest::of(node.value), ..endpoint }
 }
 
 /// `[endpoints]`, in the file's order.
@@ -130,7 +135,7 @@ pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, 
         if let Some(mut section) = Section::open(&node, &keys::ENDPOINT, path, problems) {
             let url = section.require("url", text);
             let id = section.read("id", id);
-            endpoint = Endpoint { url, id, ..settings(&mut section) };
+            endpoint = Endpoint { url, id, digest: Digest::of(node.value), ..settings(&mut section) };
         }
         endpoint.broken = problems.errors() > before;
         endpoints.push((name, endpoint));
@@ -159,20 +164,15 @@ fn settings(section: &mut Section<'_, '_>) -> Endpoint {
         idle_timeout: section.read("idle_timeout", time_limit),
         trace: section.read("trace", flag),
         network: section.read("network", choice(NETWORKS)),
+        pace: pace::read(section),
         ..Endpoint::default()
     }
 }
 
 fn not_yet(section: &mut Section<'_, '_>) {
-    section.not_yet("order", &[Harmless::Text("parallel")]);
-    section.not_yet("rate", &[]);
-    section.not_yet("batch", &[Harmless::False]);
-    section.not_yet("breaker", &[Harmless::False]);
-    section.not_yet("disable_after", &[Harmless::Zero]);
-    section.not_yet("resume_after", &[Harmless::Zero]);
     section.not_yet("tls", &[]);
-    section.not_yet("http", &[Harmless::Text("auto"), Harmless::Text("1.1")]);
-    section.not_yet("proxy", &[Harmless::Text("none"), Harmless::Text("env")]);
+    section.not_yet("http", &[Harmless("auto"), Harmless("1.1")]);
+    section.not_yet("proxy", &[Harmless("none"), Harmless("env")]);
 }
 
 fn id(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
@@ -296,5 +296,8 @@ const FORMATS: &[(&str, Option<Format>)] =
     &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
 const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
 const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
-const WHEN_FULL: &[(&str, Option<WhenFull>)] =
-    &[("dead_letter", Some(WhenFull::DeadLetter)), ("reject", Some(WhenFull::Reject)), ("drop_oldest", None)];
+const WHEN_FULL: &[(&str, Option<WhenFull>)] = &[
+    ("dead_letter", Some(WhenFull::DeadLetter)),
+    ("reject", Some(WhenFull::Reject)),
+    ("drop_oldest", Some(WhenFull::DropOldest)),
+];

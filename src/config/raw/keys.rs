@@ -89,8 +89,10 @@ const fn within(name: &'static str, keys: &'static [&'static str]) -> Home {
 /// Longer words are no typing errors, and comparing them costs time.
 const LONGEST: usize = 64;
 
-const HOMES: &[&Home] =
-    &[&TOP, &LISTEN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &XML, &AUTH, &SIGNATURE];
+const HOMES: &[&Home] = &[
+    &TOP, &LISTEN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER, &ORDER, &XML,
+    &AUTH, &SIGNATURE,
+];
 
 pub(super) static TOP: Home =
     top("", &["listen", "admin", "log", "state", "queue", "shutdown", "defaults", "endpoints", "routes"]);
@@ -156,6 +158,9 @@ pub(super) static ENDPOINT: Home = within(
 pub(super) static RETRY: Home =
     within("retry", &["attempts", "delay", "backoff", "max_delay", "jitter", "max_age", "on", "schedule"]);
 pub(super) static BOUNDS: Home = within("queue", &["events", "bytes", "when_full"]);
+pub(super) static BATCH: Home = within("batch", &["max_events", "max_bytes", "max_wait"]);
+pub(super) static BREAKER: Home = within("breaker", &["failures", "pause"]);
+pub(super) static ORDER: Home = within("order", &["key"]);
 pub(super) static XML: Home = within("xml", &["root"]);
 pub(super) static AUTH: Home = within("auth", &["type", "username", "password", "token", "header", "value"]);
 pub(super) static SIGNATURE: Home =

@@ -6,9 +6,11 @@
 //! **Invariant:** every key of the file was either read or reported, and reading goes on after a problem.
 
 mod auth;
+mod digest;
 mod endpoint;
 mod hidden;
 mod keys;
+mod pace;
 mod reader;
 mod signature;
 mod values;
@@ -21,6 +23,7 @@ pub(super) use self::{
     auth::Auth,
     endpoint::{Backoff, Bounds, Endpoint, Format, Header, Retry},
     keys::nearest,
+    pace::{Order, Pace},
     reader::At,
     signature::Signature,
 };
@@ -92,6 +95,9 @@ pub(super) struct Shutdown {
 
 pub(super) struct Route {
     pub(super) name: Option<At<String>>,
+    /// jq, as is `transform`.
+    pub(super) when: Option<At<String>>,
+    pub(super) transform: Option<At<String>>,
     pub(super) events: Vec<At<String>>,
     /// All of `events`.
     pub(super) events_span: Span,
@@ -168,7 +174,7 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
 
 fn log(section: &mut Section<'_, '_>) -> Log {
     section.not_yet("rotate", &[]);
-    section.not_yet("format", &[Harmless::Text("plain")]);
+    section.not_yet("format", &[Harmless("plain")]);
     Log { deliveries: section.read("deliveries", path), accepted: section.read("accepted", flag) }
 }
 
@@ -226,12 +232,12 @@ fn routes(node: &Node<'_>, problems: &mut Problems) -> Vec<Route> {
 
 fn route(node: &Node<'_>, problems: &mut Problems) -> Option<Route> {
     let mut section = Section::open(node, &keys::ROUTE, "routes".to_owned(), problems)?;
-    section.not_yet("when", &[]);
-    section.not_yet("transform", &[]);
     let events = section.require("events", some(string));
     let events_span = events.as_ref().map_or_else(|| section.span.clone(), |events| events.span.clone());
     Some(Route {
         name: section.read("name", filled),
+        when: section.read("when", filled),
+        transform: section.read("transform", filled),
         events: events.map(|events| events.value).unwrap_or_default(),
         events_span,
         to: section.require("to", some(filled)).map(|to| to.value).unwrap_or_default(),

@@ -138,9 +138,7 @@ impl<'a, 'p> Section<'a, 'p> {
     pub(super) fn not_yet(&mut self, key: &'static str, harmless: &[Harmless]) {
         let Some(node) = self.node(key) else { return };
         let asks_for_nothing = harmless.iter().any(|harmless| match (harmless, node.value) {
-            (Harmless::False, DeValue::Boolean(value)) => !value,
-            (Harmless::Text(text), DeValue::String(value)) => text == value,
-            (Harmless::Zero, DeValue::Integer(value)) => value.as_str() == "0",
+            (Harmless(text), DeValue::String(value)) => text == value,
             _ => false,
         });
         if asks_for_nothing {
@@ -157,19 +155,11 @@ impl<'a, 'p> Section<'a, 'p> {
 }
 
 /// A value that turns a setting off.
-pub(super) enum Harmless {
-    False,
-    Text(&'static str),
-    Zero,
-}
+pub(super) struct Harmless(pub(super) &'static str);
 
 impl std::fmt::Display for Harmless {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Harmless::False => f.write_str("false"),
-            Harmless::Text(text) => write!(f, "\"{text}\""),
-            Harmless::Zero => f.write_str("0"),
-        }
+        write!(f, "\"{}\"", self.0)
     }
 }
 

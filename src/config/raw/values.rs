@@ -150,8 +150,8 @@ fn reference(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
     }
 }
 
-/// The text of a duration or size; a bare number is told its unit.
-fn quantity<'a>(node: &Node<'a>, kind: &units::Kind, problems: &mut Problems) -> Option<&'a str> {
+/// The text of a duration, size or rate; a bare number is told its unit.
+pub(super) fn quantity<'a>(node: &Node<'a>, kind: &units::Kind, problems: &mut Problems) -> Option<&'a str> {
     match node.value {
         DeValue::String(text) => Some(text),
         DeValue::Integer(number) => {

@@ -4,18 +4,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use http::{HeaderValue, Method};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-use super::{Scope, bytes, credentials, merge, or};
+use super::{Scope, bytes, credentials, merge, or, pace};
 use crate::{
     config::{
         problems::{Code, Problem},
         raw::{self, At, Backoff},
     },
     encode::{self, Shape},
-    endpoint::{Bounds, Endpoint, Network, Success, Target, WhenFull},
+    endpoint::{Bounds, Digest, Endpoint, Network, Success, Target, WhenFull},
     envelope::Envelope,
     retry,
     sign::Secret,
@@ -64,8 +64,13 @@ pub(super) fn resolve(
             when_full: or(&typed.queue.when_full, WhenFull::DeadLetter),
         },
         concurrency: bytes(or(&typed.concurrency, 8)),
+        order: pace::order(&typed.pace, scope),
+        batch: pace::batch(name, typed, scope),
+        pace: pace::pace(&typed.pace),
+        resume_after: typed.pace.resume_after.as_ref().map(|after| after.value).filter(|after| !after.is_zero()),
         idle_timeout: or(&typed.idle_timeout, Duration::from_secs(4)),
         trace: or(&typed.trace, false),
+        digest: digest(own, defaults, &secrets),
         secrets,
     })
 }
@@ -113,6 +118,17 @@ fn id(name: &At<String>, typed: &raw::Endpoint) -> String {
     id.truncate(26);
     id.insert_str(0, "app_");
     id
+}
+
+/// Of what is typed and of the secrets it names.
+fn digest(own: &raw::Endpoint, defaults: &raw::Endpoint, secrets: &[Secret]) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(own.digest.0);
+    hash.update(defaults.digest.0);
+    for secret in secrets {
+        hash.update(Sha256::digest(secret.expose()));
+    }
+    Digest(HEXLOWER.encode(&hash.finalize()).into())
 }
 
 fn policy(typed: &raw::Retry) -> retry::Policy {

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** `headers`, `retry` and `queue` merge by key, everything else is the endpoint's own or the default's whole.
 
-use crate::config::raw::{At, Bounds, Endpoint, Retry};
+use crate::config::raw::{At, Bounds, Endpoint, Pace, Retry};
 
 /// The settings of `own`, and of `defaults` where it has none.
 pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
@@ -38,6 +38,15 @@ pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
         idle_timeout: first(&own.idle_timeout, &defaults.idle_timeout),
         trace: first(&own.trace, &defaults.trace),
         network: first(&own.network, &defaults.network),
+        pace: Pace {
+            order: first(&own.pace.order, &defaults.pace.order),
+            interval: first(&own.pace.interval, &defaults.pace.interval),
+            batch: first(&own.pace.batch, &defaults.pace.batch),
+            breaker: first(&own.pace.breaker, &defaults.pace.breaker),
+            disable_after: first(&own.pace.disable_after, &defaults.pace.disable_after),
+            resume_after: first(&own.pace.resume_after, &defaults.pace.resume_after),
+        },
+        digest: own.digest,
     }
 }
 

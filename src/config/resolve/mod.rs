@@ -7,9 +7,12 @@
 
 mod credentials;
 mod endpoint;
+mod expression;
 mod merge;
+mod pace;
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     net::Ipv4Addr,
     path::Path,
@@ -29,13 +32,15 @@ use crate::{
     log::Destination,
     route::{Pattern, Route},
     sign::Secret,
+    transform::{self, Program},
 };
 
 /// Makes the config, or says all that is wrong, what `raw` found included.
 pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
-    let mut scope = Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new() };
+    let mut scope =
+        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() };
     let listen = listen(&file.listen, &mut scope);
     let log = match &file.log.deliveries {
         Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
@@ -76,7 +81,8 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
 pub(super) fn resolve_listen(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Listen, Problems> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
-    let mut scope = Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new() };
+    let mut scope =
+        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() };
     let listen = listen(&file.listen, &mut scope);
     let Scope { secrets, mut problems, .. } = scope;
     problems.finish(secrets.files);
@@ -91,6 +97,10 @@ struct Scope<'a> {
     shapes: HashSet<Arc<Shape>>,
     /// The endpoints' names by their ids.
     ids: HashMap<String, String>,
+    /// Made when the first expression asks for it.
+    jq: OnceCell<transform::Library>,
+    /// Equal expressions share a program, and with it what it makes of an event.
+    programs: HashMap<String, Arc<Program>>,
 }
 
 impl Scope<'_> {
@@ -206,6 +216,8 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
         routes.push(Route {
             name: typed.name.as_ref().map(|name| name.value.as_str().into()),
             patterns,
+            when: typed.when.as_ref().and_then(|when| expression::program("when", when, scope)),
+            transform: typed.transform.as_ref().and_then(|transform| expression::program("transform", transform, scope)),
             to,
             active: or(&typed.active, true),
         });

@@ -26,20 +26,12 @@ fn each_mistake_is_told_with_its_place() {
 fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
     let top = "url = \"https://a.example/\"\n";
     for keys in [
-        "order = \"fifo\"",
-        "order = { key = \".data.id\" }",
-        "rate = \"100/s\"",
-        "batch = { max_events = 3 }",
-        "breaker = { failures = 3 }",
-        "disable_after = 3",
-        "resume_after = \"1m\"",
         "tls = { ca = \"ca.pem\" }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
         "envelope = \"cloudevents\"",
         "envelope = \"cloudevents-binary\"",
         "auth = { type = \"oauth2\", token_url = \"https://x/\" }",
-        "queue = { when_full = \"drop_oldest\" }",
         "signature = { scheme = \"standard\", secrets = [\"whsk_AAAA\"] }",
         "signature = { scheme = \"http-message\", secrets = [\"x\"] }",
     ] {
@@ -51,7 +43,7 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "batch = false",
         "breaker = false",
         "disable_after = 0",
-        "resume_after = 0",
+        "resume_after = \"0s\"",
         "http = \"auto\"",
         "http = \"1.1\"",
         "proxy = \"env\"",
@@ -65,8 +57,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "[admin]\naddress = \"127.0.0.1:1\"",
         "[log]\nrotate = { keep = 3 }",
         "[log]\nformat = \"ecs\"",
-        "[endpoints.a]\nurl = \"http://a/\"\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\nwhen = \".x\"",
-        "[endpoints.a]\nurl = \"http://a/\"\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\ntransform = \".x\"",
     ] {
         let problems = bad(source);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::NotAvailable], "{source}\n{problems}");
@@ -434,14 +424,67 @@ error[secret]: the environment variable NOWHERE is not set
 "#,
     ),
     (
-        "[endpoints.a]\nurl = \"https://a.example/\"\norder = \"fifo\"\n",
+        "[endpoints.a]\nurl = \"https://a.example/\"\norder = \"lifo\"\nrate = 100\nbatch = true\n",
         r#"
-error[not-available]: `order` is not available yet
+error[bad-value]: bad value for `order`
  --> conf/sidehook.toml:3:9
   |
-3 | order = "fifo"
-  |         ^^^^^^
-  = help: only `order = "parallel"` is for now
+3 | order = "lifo"
+  |         ^^^^^^ write "parallel", "fifo", or { key = '.data.order_id' }
+
+error[wrong-type]: `rate` is a number without a unit
+ --> conf/sidehook.toml:4:8
+  |
+4 | rate = 100
+  |        ^^^ write "100/s"
+
+error[bad-value]: bad value for `batch`
+ --> conf/sidehook.toml:5:9
+  |
+5 | batch = true
+  |         ^^^^ write {} for the defaults, or false
+"#,
+    ),
+    (
+        "[endpoints.a]\nurl = \"https://a.example/\"\nformat = \"xml\"\nbatch = {}\nheaders = { X-T = \"{type}\" }\n",
+        r#"
+error[conflict]: `batch` does not go with `format = "xml"`: a batch is a JSON array (endpoints.a)
+ --> conf/sidehook.toml:4:9
+  |
+4 | batch = {}
+  |         ^^
+  = help: `batch = false` sends events one by one
+
+error[conflict]: `batch` does not go with `{type}` in the header `x-t`: a batch has neither type nor time (endpoints.a)
+ --> conf/sidehook.toml:4:9
+  |
+4 | batch = {}
+  |         ^^
+  = help: `batch = false` sends events one by one
+"#,
+    ),
+    (
+        "[endpoints.a]\nurl = \"https://a.example/\"\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\nwhen = '.data | slect(.a)'\ntransform = \"{a: \\\"x\\\", b: env.A}\"\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\ntransform = \"\"\"\n{\n  a: .data.\n}\"\"\"\n",
+        r#"
+error[expression]: bad jq in `when`: there is no filter `slect`
+ --> conf/sidehook.toml:6:17
+  |
+6 | when = '.data | slect(.a)'
+  |                 ^^^^^
+  = help: did you mean `select`? A name in quotes is a text
+
+error[expression]: bad jq in `transform`: `env` is not available here: it reads the process, not the event
+ --> conf/sidehook.toml:7:28
+  |
+7 | transform = "{a: \"x\", b: env.A}"
+  |                            ^^^
+  = help: `map`, `reduce`, `..`, `walk` and `limit` go through what an event has, and end
+
+error[expression]: bad jq in `transform`: expected a key
+  --> conf/sidehook.toml:14:1
+   |
+14 | }"""
+   | ^
 "#,
     ),
     (

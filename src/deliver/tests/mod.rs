@@ -16,6 +16,8 @@ use crate::{
     sign::{Scheme, Secret, Signer},
 };
 
+mod order;
+mod pace;
 mod world;
 
 /// Replies to the n-th request, from 1.

@@ -27,7 +27,7 @@ use crate::{
     event::{Event, Time},
     log::{Destination, Log},
     pipeline,
-    queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, pending::Leftover},
+    queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, Register, Share, Slot, Status, pending::Leftover},
     retry::{ErrorCode, Failure},
     sign::Template,
 };
@@ -227,6 +227,7 @@ impl Drop for InHand {
 /// A lane, and all it needs.
 pub(super) struct World {
     folder: TempDir,
+    register: Arc<Register>,
     pub receiver: Arc<Receiver>,
     pub account: Arc<Account>,
     ledger: Arc<Ledger>,
@@ -262,10 +263,19 @@ impl World {
         reply: impl Fn(Seen) -> Reply + Send + Sync + 'static,
         dialled: impl Fn(usize) -> Dialled + Send + Sync + 'static,
     ) -> World {
+        World::build(endpoint, Box::new(reply), Box::new(dialled), None)
+    }
+
+    fn build(
+        endpoint: Endpoint,
+        reply: Script<Seen, Reply>,
+        dialled: Script<usize, Dialled>,
+        register: Option<Arc<Register>>,
+    ) -> World {
         let receiver = Arc::new(Receiver {
             began: Clock::now(),
-            reply: Box::new(reply),
-            dialled: Box::new(dialled),
+            reply,
+            dialled,
             seen: Mutex::default(),
             arrived: Notify::new(),
             dials: AtomicUsize::new(0),
@@ -280,10 +290,17 @@ impl World {
         ledger.resize(1 << 30, 1);
         let account = Account::open(&ledger, endpoint.queue);
         let transport = Arc::new(Wire(Arc::clone(&receiver)));
-        let around = Surroundings { transport, log: log.clone(), dead_letters: Arc::clone(&dead_letters), random: || 0.5 };
+        let register = register.unwrap_or_default();
+        let around = Surroundings {
+            transport,
+            log: log.clone(),
+            dead_letters: Arc::clone(&dead_letters),
+            register: Arc::clone(&register),
+            random: || 0.5,
+        };
         let endpoint = Arc::new(endpoint);
         let (handle, lane) = Lane::open(Arc::clone(&endpoint), Arc::clone(&account), around);
-        World { folder, receiver, account, ledger, log, dead_letters, endpoint: Mutex::new(endpoint), handle, lane }
+        World { register, folder, receiver, account, ledger, log, dead_letters, endpoint: Mutex::new(endpoint), handle, lane }
     }
 
     /// Gives the lane an event that was accepted just now.
@@ -292,13 +309,43 @@ impl World {
     }
 
     pub(super) fn post_accepted(&self, id: &str, accepted: SystemTime) {
+        let reserve = |bytes, share: &mut _| self.account.reserve(bytes, share).unwrap();
+        self.post_with(id, "{\"n\": 1.0}", accepted, reserve);
+    }
+
+    /// The same, with its id in its data.
+    pub(super) fn post_saying(&self, id: &str) {
+        let reserve = |bytes, share: &mut _| self.account.reserve(bytes, share).unwrap();
+        self.post_with(id, &format!("\"{id}\""), SystemTime::now(), reserve);
+    }
+
+    /// The same into a queue that is full.
+    pub(super) fn post_displacing(&self, id: &str) {
+        let displace = |bytes, share: &mut _| self.account.displace(bytes, share).unwrap();
+        self.post_with(id, "1", SystemTime::now(), displace);
+    }
+
+    fn post_with(&self, id: &str, data: &str, accepted: SystemTime, place: impl FnOnce(usize, &mut Share) -> Slot) {
         let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
-        let event = Event { id, event_type: "a.b", time, context: None, data: "{\"n\": 1.0}", trace: None };
+        let event = Event { id, event_type: "a.b", time, context: None, data, trace: None };
         let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
-        let (prepared, bodies) = pipeline::prepare(&event, std::iter::once(&*endpoint)).unwrap();
+        let input = crate::transform::Input::new(event);
+        let (prepared, _) = pipeline::prepare(&input, std::iter::once((&*endpoint, None))).unwrap();
         let mut share = self.ledger.share(prepared.footprint());
-        let slot = self.account.reserve(prepared.footprint(), &mut share).unwrap();
-        self.handle.push(Delivery::new(Parcel::new(prepared, accepted, share), bodies[0], 0, slot));
+        let slot = place(prepared.footprint(), &mut share);
+        self.handle.push(Delivery::new(Parcel::new(prepared, accepted, share), 0, 0, slot));
+    }
+
+    pub(super) async fn status(&self) -> Status {
+        self.handle.status().await.unwrap()
+    }
+
+    /// Ends this lane and opens another, which knows what is disabled.
+    pub(super) async fn restarted(self, endpoint: Endpoint, reply: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> World {
+        let register = Arc::clone(&self.register);
+        self.drain(Duration::ZERO);
+        self.ended().await;
+        World::build(endpoint, Box::new(reply), Box::new(|_| Dialled::After(Duration::ZERO)), Some(register))
     }
 
     pub(super) fn settle(&self, endpoint: Endpoint) {

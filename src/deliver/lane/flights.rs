@@ -4,17 +4,24 @@
 
 use std::sync::Arc;
 
-use crate::{endpoint::Endpoint, queue::Delivery};
+use crate::{
+    endpoint::Endpoint,
+    queue::{Delivery, Lot},
+};
 
-/// A delivery with an attempt under way; it stays here, so that a panic in the attempt cannot take it along.
+/// Deliveries with an attempt under way; they stay here, so that a panic in the attempt cannot take them along.
 pub(super) struct Flight {
-    pub(super) delivery: Delivery,
+    pub(super) lot: Lot<Delivery>,
     pub(super) endpoint: Arc<Endpoint>,
+    /// Of the request's body.
+    pub(super) bytes: usize,
     /// Tried before its time, while draining: a failure does not count.
     pub(super) early: bool,
+    /// What is to show whether the receiver is back.
+    pub(super) probe: bool,
 }
 
-/// The deliveries under way, each at a place that its attempt knows.
+/// The lots under way, each at a place that its attempt knows.
 #[derive(Default)]
 pub(super) struct Flights {
     places: Vec<Option<Flight>>,
@@ -37,7 +44,16 @@ impl Flights {
         flight
     }
 
-    pub(super) fn take_all(self) -> impl Iterator<Item = Delivery> {
-        self.places.into_iter().flatten().map(|flight| flight.delivery)
+    pub(super) fn lots(&self) -> impl Iterator<Item = &Lot<Delivery>> {
+        self.places.iter().flatten().map(|flight| &flight.lot)
+    }
+
+    pub(super) fn lots_mut(&mut self) -> impl Iterator<Item = &mut Lot<Delivery>> {
+        self.places.iter_mut().flatten().map(|flight| &mut flight.lot)
+    }
+
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Flight> + use<> {
+        self.free.clear();
+        std::mem::take(&mut self.places).into_iter().flatten()
     }
 }

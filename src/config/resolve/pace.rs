@@ -1,0 +1,75 @@
+//! In what order, how many at once and how fast an endpoint's deliveries go out.
+
+use std::time::Duration;
+
+use super::{Scope, bytes, expression, or};
+use crate::{
+    config::{
+        problems::{Code, Problem},
+        raw::{self, At, Order},
+    },
+    endpoint::{Batch, Breaker, HeaderPlaceholder, Pace, Sequence},
+    envelope::Envelope,
+    sign::Template,
+};
+
+pub(super) fn order(typed: &raw::Pace, scope: &mut Scope<'_>) -> Sequence {
+    match typed.order.as_ref().map(|order| &order.value) {
+        Some(Order::Fifo) => Sequence::Fifo,
+        Some(Order::Keyed(key)) => expression::program("key", key, scope).map_or(Sequence::Fifo, Sequence::Keyed),
+        Some(Order::Parallel) | None => Sequence::Parallel,
+    }
+}
+
+pub(super) fn pace(typed: &raw::Pace) -> Pace {
+    let breaker = typed.breaker.as_ref().and_then(|breaker| breaker.value.as_ref());
+    Pace {
+        interval: typed.interval.as_ref().map(|interval| interval.value),
+        breaker: breaker.map(|breaker| Breaker {
+            failures: or(&breaker.failures, 10) as u32,
+            pause: or(&breaker.pause, Duration::from_secs(30)),
+        }),
+        disable_after: typed.disable_after.as_ref().map(|most| most.value as u32).filter(|most| *most > 0),
+    }
+}
+
+/// The batch that is asked for, if the rest of the endpoint goes with one.
+pub(super) fn batch(name: &At<String>, typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Option<Batch> {
+    let At { value: Some(batch), span } = typed.pace.batch.as_ref()? else { return None };
+    for against in objections(typed) {
+        let message = format!("`batch` does not go with {against} (endpoints.{})", name.value);
+        scope.problems.push(Problem::error(Code::Conflict, span, message).help("`batch = false` sends events one by one"));
+    }
+    Some(Batch {
+        max_events: bytes(or(&batch.max_events, 100)),
+        max_bytes: bytes(or(&batch.max_bytes, 256 << 10)),
+        max_wait: or(&batch.max_wait, Duration::from_millis(200)),
+    })
+}
+
+fn objections(typed: &raw::Endpoint) -> Vec<String> {
+    let mut against = Vec::new();
+    match or(&typed.format, raw::Format::Json) {
+        raw::Format::Form => against.push("`format = \"form\"`: a batch is a JSON array".to_owned()),
+        raw::Format::Json => {}
+        raw::Format::Xml => against.push("`format = \"xml\"`: a batch is a JSON array".to_owned()),
+    }
+    if or(&typed.envelope, Envelope::Event) == Envelope::Md5 {
+        against.push("`envelope = \"md5\"`, which is about one event".to_owned());
+    }
+    for header in typed.headers.iter().filter(|header| header.value.value.is_literal()) {
+        let crate::config::secrets::Text::Literal(text) = &header.value.value else { continue };
+        let Ok(template) = Template::<HeaderPlaceholder>::parse(text) else { continue };
+        for (word, placeholder) in [("{type}", HeaderPlaceholder::Type), ("{time}", HeaderPlaceholder::Time)] {
+            if template.uses(placeholder) {
+                against.push(format!("`{word}` in the header `{}`: a batch has neither type nor time", header.name.value));
+            }
+        }
+    }
+    for signature in typed.signatures.iter().flat_map(|signatures| &signatures.value) {
+        if signature.scheme.uses_type() {
+            against.push("a signature that tells the event's type, as `github` does".to_owned());
+        }
+    }
+    against
+}

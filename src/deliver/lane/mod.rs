@@ -1,0 +1,272 @@
+//! One endpoint's lane: a task that owns its waiting and in-flight deliveries, its connections, and its state.
+//!
+//! What starts is in `departures`, what comes of it in `arrivals`; `state` has what holds for the endpoint as a whole.
+
+mod arrivals;
+mod departures;
+mod flights;
+mod state;
+
+use std::{
+    future::{Future, poll_fn},
+    hash::{DefaultHasher, Hash, Hasher},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant as Clock, Sleep},
+};
+
+use self::{departures::Idle, flights::Flights, state::Disabled};
+use super::{
+    Transport,
+    attempt::{Done, Kept},
+};
+use crate::{
+    endpoint::{Endpoint, Sequence, WhenFull},
+    log::Log,
+    queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, May, Order, Register, Rules, pending::Leftover},
+    transform,
+};
+
+/// What a lane needs besides its endpoint.
+pub struct Surroundings<T> {
+    pub transport: Arc<T>,
+    pub log: Log,
+    pub dead_letters: Arc<DeadLetters>,
+    /// Which endpoints are disabled, for the next process.
+    pub register: Arc<Register>,
+    /// Uniform in 0..1, for jitter.
+    pub random: fn() -> f64,
+}
+
+impl<T> Clone for Surroundings<T> {
+    fn clone(&self) -> Self {
+        let Surroundings { transport, log, dead_letters, register, random } = self;
+        Surroundings {
+            transport: Arc::clone(transport),
+            log: log.clone(),
+            dead_letters: Arc::clone(dead_letters),
+            register: Arc::clone(register),
+            random: *random,
+        }
+    }
+}
+
+/// An endpoint's deliveries, and the task that sees them through.
+pub struct Lane<T: Transport> {
+    endpoint: Arc<Endpoint>,
+    account: Arc<Account>,
+    around: Surroundings<T>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    backlog: Backlog<Delivery>,
+    gate: Gate,
+    flights: Flights,
+    attempts: FuturesUnordered<Pin<Box<dyn Future<Output = Landed<T>> + Send>>>,
+    /// Connections whose good answers are still being read.
+    unread: FuturesUnordered<Pin<Box<dyn Future<Output = Read<T>> + Send>>>,
+    idle: Vec<Idle<T::Connection>>,
+    /// As long as the account says so too.
+    disabled: Option<Disabled>,
+    /// For people who ask how the endpoint is.
+    last_error: Option<Box<str>>,
+    stage: Stage,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Draining(Instant),
+    Open,
+    Retired,
+}
+
+/// The settings a connection was dialled for, and the connection where it can be used again.
+type Read<T> = (Arc<Endpoint>, Option<Kept<<T as Transport>::Connection>>);
+
+/// An attempt's place among the flights, and its result; none where it panicked.
+type Landed<T> = (usize, Option<Done<<T as Transport>::Connection>>);
+
+impl<T: Transport> Lane<T> {
+    /// Starts the lane of `endpoint`. The task ends once it was drained or retired, with what it could not deliver.
+    pub fn open(endpoint: Arc<Endpoint>, account: Arc<Account>, around: Surroundings<T>) -> (Handle, JoinHandle<Vec<Leftover>>) {
+        let (handle, orders) = Handle::open(Arc::clone(&account));
+        let mut lane = Lane {
+            backlog: Backlog::new(rules(&endpoint)),
+            endpoint,
+            account,
+            around,
+            orders,
+            gate: Gate::default(),
+            flights: Flights::default(),
+            attempts: FuturesUnordered::new(),
+            unread: FuturesUnordered::new(),
+            idle: Vec::new(),
+            disabled: None,
+            last_error: None,
+            stage: Stage::Open,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: None,
+        };
+        // At once, and not when the task first runs: what comes in meanwhile is to meet the endpoint as it was left.
+        lane.recall();
+        (handle, tokio::spawn(lane.run()))
+    }
+
+    async fn run(mut self) -> Vec<Leftover> {
+        let mut orders = Vec::with_capacity(ORDERS);
+        loop {
+            let now = Clock::now().into_std();
+            self.pass(now);
+            self.start_attempts(now);
+            if self.is_over(now) {
+                return self.leftovers();
+            }
+            let alarm = self.alarm(now);
+            poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
+        }
+    }
+
+    /// Waits for whatever happens next, and takes all of it: what is then started is written in one go, which wakes its
+    /// readers once and not each time.
+    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<()> {
+        let mut happened = false;
+        while let Poll::Ready(Some((place, done))) = self.attempts.poll_next_unpin(cx) {
+            self.land(place, done);
+            happened = true;
+        }
+        while let Poll::Ready(Some((endpoint, connection))) = self.unread.poll_next_unpin(cx) {
+            if let Some(kept) = connection {
+                self.keep(kept, &endpoint);
+            }
+            happened = true;
+        }
+        match self.orders.poll_recv_many(cx, orders, ORDERS) {
+            Poll::Ready(0) if self.stage == Stage::Open => {
+                self.stage = Stage::Retired;
+                happened = true;
+            }
+            Poll::Ready(0) | Poll::Pending => {}
+            Poll::Ready(_) => {
+                let now = Clock::now().into_std();
+                orders.drain(..).for_each(|order| self.obey(order, now));
+                happened = true;
+            }
+        }
+        if happened {
+            return Poll::Ready(());
+        }
+        let Some(alarm) = alarm else { return Poll::Pending };
+        // An alarm that rings too early costs one look; setting it anew for every delivery would cost more.
+        if self.armed.is_none_or(|armed| alarm < armed) {
+            self.armed = Some(alarm);
+            self.timer.as_mut().reset(Clock::from_std(alarm));
+        }
+        self.timer.as_mut().poll(cx).map(|()| self.armed = None)
+    }
+
+    fn obey(&mut self, order: Order, now: Instant) {
+        match order {
+            Order::Deliver(delivery) => self.take(delivery, now),
+            Order::Disable(reason) => self.disable(reason),
+            Order::Drain(deadline) => {
+                self.stage = Stage::Draining(deadline);
+                self.backlog.flush();
+            }
+            Order::Enable(reason) => self.enable(reason),
+            Order::Report(asked) => {
+                // Who asked may have gone.
+                let _ = asked.send(self.status());
+            }
+            Order::Retire => self.stage = Stage::Retired,
+            Order::Settings(endpoint) => self.settle(endpoint, now),
+        }
+    }
+
+    fn take(&mut self, delivery: Delivery, now: Instant) {
+        let key = key(&self.endpoint.order, &delivery);
+        self.backlog.push(delivery, key, now);
+        while self.endpoint.queue.when_full == WhenFull::DropOldest && self.account.is_over() {
+            let Some(oldest) = self.backlog.evict(now) else { return };
+            self.drop(&oldest);
+        }
+    }
+
+    /// What is under way makes room for nobody.
+    fn tell_in_flight(&self) {
+        if self.endpoint.queue.when_full == WhenFull::DropOldest {
+            self.account.set_in_flight(self.flights.lots().map(|lot| lot.items().len()).sum());
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining(_))
+    }
+
+    /// Whether attempts are out of the question for now.
+    fn is_held(&self) -> bool {
+        self.gate.paused_until().is_some() || !self.endpoint.active
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        match self.stage {
+            Stage::Draining(deadline) => {
+                deadline <= now || self.attempts.is_empty() && (self.backlog.is_stuck() || self.is_held())
+            }
+            Stage::Open => false,
+            Stage::Retired => self.attempts.is_empty() && self.backlog.is_empty(),
+        }
+    }
+
+    /// When to look again if nothing else happens.
+    fn alarm(&self, now: Instant) -> Option<Instant> {
+        let deadline = match self.stage {
+            Stage::Draining(deadline) => Some(deadline),
+            Stage::Open | Stage::Retired => None,
+        };
+        let start = match self.gate.may_start(&self.endpoint.pace, now) {
+            _ if !self.endpoint.active || self.attempts.len() >= self.endpoint.concurrency => None,
+            May::At(then) => self.backlog.wake().map(|due| due.max(then)),
+            May::Later => None,
+            May::Start => self.backlog.wake(),
+        };
+        let oldest_idle = self.idle.first().map(|idle| idle.since + self.endpoint.idle_timeout);
+        let resume = self.disabled.as_ref().and_then(|disabled| disabled.until);
+        [deadline, self.gate.paused_until(), start, oldest_idle, resume].into_iter().flatten().min()
+    }
+
+    fn leftovers(mut self) -> Vec<Leftover> {
+        // Attempts end before their deliveries are handed on: what is written as pending is not being sent.
+        self.attempts.clear();
+        for flight in self.flights.take_all() {
+            self.backlog.hold(flight.lot);
+        }
+        let endpoint = &self.endpoint;
+        self.backlog.take_all().into_iter().map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
+    }
+}
+
+fn rules(endpoint: &Endpoint) -> Rules {
+    let evicts = endpoint.queue.when_full == WhenFull::DropOldest;
+    Rules { ordered: endpoint.order != Sequence::Parallel, batch: endpoint.batch, evicts }
+}
+
+/// What a delivery keeps its order among. Two keys that fall together only wait for each other.
+fn key(order: &Sequence, delivery: &Delivery) -> u64 {
+    let Sequence::Keyed(program) = order else { return 0 };
+    let key = program.value(&transform::Input::new(delivery.parcel.prepared.event.view()));
+    let mut hasher = DefaultHasher::new();
+    // What fails, and what says nothing, counts as null.
+    key.ok().flatten().as_deref().unwrap_or("null").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Orders taken from the channel at once.
+const ORDERS: usize = 64;

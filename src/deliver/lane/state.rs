@@ -1,0 +1,127 @@
+//! The endpoint as a whole: its settings, whether it is paused or disabled, and how it is.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::time::Instant as Clock;
+
+use super::{Lane, key, rules};
+use crate::{
+    deliver::Transport,
+    endpoint::Endpoint,
+    log::{self, record},
+    queue::{Condition, Delivery, Status, Turn},
+};
+
+/// Why the endpoint is disabled.
+pub(super) struct Disabled {
+    pub(super) reason: Box<str>,
+    since: SystemTime,
+    /// When it is enabled by itself.
+    pub(super) until: Option<Instant>,
+}
+
+impl<T: Transport> Lane<T> {
+    /// Lets time do what it does.
+    pub(super) fn pass(&mut self, now: Instant) {
+        let turn = self.gate.pass(now);
+        self.turn(turn);
+        if self.disabled.as_ref().and_then(|disabled| disabled.until).is_some_and(|until| until <= now) {
+            self.enable("resume_after is over");
+        }
+        if self.idle.first().is_some_and(|idle| idle.since + self.endpoint.idle_timeout <= now) {
+            self.close_idle(now);
+        }
+    }
+
+    /// Puts other settings in force.
+    pub(super) fn settle(&mut self, endpoint: Arc<Endpoint>, now: Instant) {
+        let before = std::mem::replace(&mut self.endpoint, endpoint);
+        if before.target != self.endpoint.target {
+            self.idle.clear();
+        }
+        let another = before.target != self.endpoint.target || before.auth != self.endpoint.auth;
+        if another || before.pace != self.endpoint.pace {
+            let turn = self.gate.reset();
+            self.turn(turn);
+        }
+        if before.order != self.endpoint.order || rules(&before) != rules(&self.endpoint) {
+            let order = &self.endpoint.order;
+            let key = |delivery: &Delivery| key(order, delivery);
+            self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
+        }
+        if before != self.endpoint {
+            self.enable("its settings changed");
+        }
+    }
+
+    pub(super) fn turn(&mut self, turn: Option<Turn>) {
+        match turn {
+            Some(Turn::Pause(until)) => {
+                let wait = until.saturating_duration_since(Clock::now().into_std());
+                self.log_change(record::Change::Paused { next_attempt: SystemTime::now() + wait });
+            }
+            Some(Turn::Resume) => self.log_change(record::Change::Resumed),
+            Some(Turn::Disable) | None => {}
+        }
+    }
+
+    /// Takes up what an earlier process has left of this endpoint's state.
+    pub(super) fn recall(&mut self) {
+        if let Some((reason, since)) = self.around.register.recall(&self.endpoint) {
+            self.set_disabled(reason, since);
+        }
+    }
+
+    pub(super) fn disable(&mut self, reason: Box<str>) {
+        if self.account.is_disabled() {
+            return;
+        }
+        let since = SystemTime::now();
+        self.around.register.note(&self.endpoint, &reason, since);
+        self.set_disabled(reason, since);
+        if let Some(disabled) = &self.disabled {
+            self.log_change(record::Change::Disabled { reason: &disabled.reason });
+        }
+    }
+
+    fn set_disabled(&mut self, reason: Box<str>, since: SystemTime) {
+        let passed = since.elapsed().unwrap_or_default();
+        let left = self.endpoint.resume_after.map(|after| after.saturating_sub(passed));
+        let until = left.map(|left| Clock::now().into_std() + left);
+        self.disabled = Some(Disabled { reason, since, until });
+        self.account.set_disabled(true);
+    }
+
+    pub(super) fn enable(&mut self, reason: &'static str) {
+        if self.disabled.take().is_none() {
+            return;
+        }
+        self.account.set_disabled(false);
+        self.around.register.forget(&self.endpoint.name);
+        let turn = self.gate.reset();
+        self.turn(turn);
+        self.log_change(record::Change::Enabled { reason });
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let (events, bytes) = self.account.held();
+        let in_flight = self.flights.lots().map(|lot| lot.items().len()).sum();
+        let oldest = self.backlog.items().map(|delivery| delivery.parcel.accepted).min();
+        let condition = match &self.disabled {
+            Some(Disabled { reason, since, .. }) => Condition::Disabled { reason: reason.clone(), since: *since },
+            None if self.gate.is_paused() => Condition::Paused,
+            None => Condition::Enabled,
+        };
+        let oldest_waiting = oldest.map(|accepted| accepted.elapsed().unwrap_or(Duration::ZERO));
+        let waiting = events.saturating_sub(in_flight);
+        Status { condition, waiting, in_flight, bytes, oldest_waiting, last_error: self.last_error.clone() }
+    }
+
+    fn log_change(&self, change: record::Change<'_>) {
+        let line = record::Endpoint { change, endpoint: &self.endpoint.name, endpoint_id: &self.endpoint.id };
+        self.around.log.write(SystemTime::now(), &log::Record::Endpoint(line));
+    }
+}

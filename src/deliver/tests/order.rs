@@ -1,0 +1,183 @@
+//! In which order deliveries go out, and together with which others.
+
+use std::time::Duration;
+
+use super::{
+    ids, nth,
+    world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
+};
+use crate::endpoint::{Batch, Bounds, Endpoint, Sequence, WhenFull};
+
+fn fifo() -> Endpoint {
+    Endpoint { order: Sequence::Fifo, ..endpoint() }
+}
+
+/// Requests of several say no attempt: the bodies do, in a batch.
+fn batching(max_events: usize) -> Endpoint {
+    let batch = Batch { max_events, max_bytes: 1 << 20, max_wait: Duration::from_millis(200) };
+    Endpoint { batch: Some(batch), concurrency: 1, ..Endpoint::example() }
+}
+
+fn elements(seen: &[Seen]) -> Vec<usize> {
+    let count = |seen: &Seen| serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&seen.body).unwrap().len();
+    seen.iter().map(count).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifo_keeps_the_order_through_retries() {
+    let reply = |seen: Seen| Reply::Status(if seen.id == "e-1" && seen.attempt() < 3 { 500 } else { 200 });
+    let world = World::start(fifo(), reply);
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(6).await;
+    assert_eq!(ids(&seen), ["e-0", "e-1", "e-1", "e-1", "e-2", "e-3"]);
+    assert_eq!(whole_seconds(&seen), [0, 0, 60, 120, 120, 120]);
+    assert_eq!(world.finished().await.receiver.most_at_once(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_given_up_makes_way_for_the_next() {
+    let world = World::start(fifo(), nth(|n| Reply::Status(if n == 1 { 400 } else { 200 })));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    assert_eq!(ids(&world.received(3).await), ["e-0", "e-1", "e-2"]);
+    assert_eq!(world.finished().await.given_up(), [("e-0", "permanent", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_sent_in_order_is_left_in_order() {
+    let world = World::start(fifo(), |_| Reply::Status(500));
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.drain(seconds(5));
+    let ended = world.ended().await;
+    let left: Vec<_> = ended.left.iter().map(|(id, attempts)| (id.as_str(), *attempts)).collect();
+    assert_eq!(left, [("e-0", 1), ("e-1", 0), ("e-2", 0), ("e-3", 0)]);
+    assert!(ended.at < seconds(1), "nothing more could go out, and it waited until {:?}", ended.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_to_fifo_holds_for_what_waits() {
+    let world = World::start(Endpoint { concurrency: 2, ..endpoint() }, |_| Reply::After(seconds(1), 200));
+    (0..5).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(2).await;
+    world.settle(Endpoint { concurrency: 2, ..fifo() });
+    let seen = world.received(5).await;
+    assert_eq!((ids(&seen), whole_seconds(&seen)), (vec!["e-0", "e-1", "e-2", "e-3", "e-4"], vec![0, 0, 1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_goes_out_when_it_is_full_or_its_first_event_has_waited() {
+    let world = World::start(batching(3), |_| Reply::Status(200));
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(2).await;
+    assert_eq!(elements(&seen), [3, 1]);
+    assert!(seen[0].at < Duration::from_millis(5) && seen[1].at >= Duration::from_millis(200), "{:?}", seen[1].at);
+    assert_eq!(seen[1].header("content-type"), "application/json");
+    assert!(seen.iter().all(|seen| seen.id.starts_with("bat_") && seen.id.len() == 36) && seen[0].id != seen[1].id);
+    let ended = world.finished().await;
+    assert_eq!(ended.ids("delivered"), ["e-0", "e-1", "e-2", "e-3"]);
+    assert!(ended.telling("delivered").iter().all(|line| line["batch_id"].as_str().unwrap().starts_with("bat_")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_holds_no_more_bytes_than_it_may() {
+    let one = {
+        let world = World::start(batching(1), |_| Reply::Status(200));
+        world.post("e-0");
+        world.received(1).await[0].body.len()
+    };
+    let most = 2 * one - 1;
+    let batch = Batch { max_events: 100, max_bytes: most, max_wait: Duration::from_millis(200) };
+    let world = World::start(Endpoint { batch: Some(batch), ..batching(1) }, |_| Reply::Status(200));
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(2).await;
+    assert_eq!(elements(&seen), [2, 2]);
+    assert!(seen.iter().all(|seen| seen.body.len() <= most));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_keeps_its_id_and_its_events_over_retries() {
+    let world = World::start(batching(2), nth(|n| Reply::Status(if n < 3 { 503 } else { 200 })));
+    world.post("e-0");
+    world.post("e-1");
+    world.received(1).await;
+    (2..4).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(4).await;
+    let of_first: Vec<_> = seen.iter().filter(|other| other.id == seen[0].id).collect();
+    assert!(of_first.len() > 1 && of_first.iter().all(|other| other.body == seen[0].body));
+    let ended = world.finished().await;
+    let mut delivered = ended.ids("delivered");
+    delivered.sort_unstable();
+    assert_eq!((delivered, ended.held), (vec!["e-0", "e-1", "e-2", "e-3"], (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_batch_is_halved_until_the_bad_event_is_found() {
+    for status in [400, 413, 422] {
+        let bad = move |seen: Seen| {
+            let refused = String::from_utf8_lossy(&seen.body).contains("e-5");
+            Reply::Status(if refused { status } else { 200 })
+        };
+        let world = World::start(batching(8), bad);
+        (0..8).for_each(|n| world.post_saying(&format!("e-{n}")));
+        let seen = world.received(7).await;
+        let mut sizes = elements(&seen);
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 1, 2, 2, 4, 4, 8], "{status}");
+        let ids: std::collections::HashSet<_> = seen.iter().map(|seen| &seen.id).collect();
+        assert_eq!(ids.len(), 7, "halves have ids of their own");
+        let ended = world.finished().await;
+        assert_eq!(ended.given_up(), [("e-5", "permanent", 1)], "{status}");
+        assert_eq!(ended.telling("delivered").len(), 7);
+        assert_eq!((ended.telling("failed").len(), ended.held), (1, (0, 0, 0)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_permanent_refusal_is_of_the_whole_batch() {
+    let world = World::start(batching(3), |_| Reply::Status(401));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    let ended = world.finished().await;
+    assert_eq!((ended.receiver.so_far().len(), ended.given_up().len()), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_batch_goes_out_at_shutdown() {
+    let batch = Batch { max_events: 100, max_bytes: 1 << 20, max_wait: seconds(3600) };
+    let world = World::start(Endpoint { batch: Some(batch), ..batching(1) }, |_| Reply::Status(200));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.settled().await;
+    world.drain(seconds(10));
+    let ended = world.ended().await;
+    assert_eq!((ended.telling("delivered").len(), ended.left.len()), (3, 0));
+    assert!(ended.at < seconds(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_past_its_age_gives_up_the_old_events_alone() {
+    let mut endpoint = batching(2);
+    endpoint.retry.max_age = Some(seconds(100));
+    let world = World::start(endpoint, nth(|n| Reply::Status(if n == 1 { 500 } else { 200 })));
+    world.post_accepted("e-0", std::time::SystemTime::now() - seconds(90));
+    world.post("e-1");
+    let seen = world.received(2).await;
+    assert_eq!((elements(&seen), whole_seconds(&seen)), (vec![2, 1], vec![0, 60]));
+    assert_ne!(seen[0].id, seen[1].id, "another batch is no repetition");
+    let ended = world.finished().await;
+    assert_eq!(ended.given_up(), [("e-0", "max_age", 1)]);
+    assert_eq!(ended.ids("delivered"), ["e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_that_waits_makes_room() {
+    let queue = Bounds { events: 3, bytes: 64 << 20, when_full: WhenFull::DropOldest };
+    let world = World::start(Endpoint { queue, concurrency: 1, ..endpoint() }, |_| Reply::After(seconds(1), 200));
+    world.post("e-0");
+    world.received(1).await;
+    (1..3).for_each(|n| world.post(&format!("e-{n}")));
+    (3..5).for_each(|n| world.post_displacing(&format!("e-{n}")));
+    let ended = world.finished().await;
+    assert_eq!(ended.ids("dropped"), ["e-1", "e-2"], "what is under way stays");
+    assert_eq!(ended.ids("delivered"), ["e-0", "e-3", "e-4"]);
+    assert_eq!((ended.telling("dropped")[0]["reason"].as_str(), ended.held), (Some("queue_full"), (0, 0, 0)));
+}

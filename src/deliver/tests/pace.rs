@@ -1,0 +1,143 @@
+//! How fast attempts come, and when a receiver is left alone.
+
+use std::time::{Duration, SystemTime};
+
+use super::{
+    ids, nth,
+    world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
+};
+use crate::{
+    endpoint::{Breaker, Digest, Endpoint, Pace},
+    queue::Condition,
+};
+
+fn rated(interval: Duration) -> Endpoint {
+    Endpoint { pace: Pace { interval: Some(interval), ..Pace::default() }, ..endpoint() }
+}
+
+fn breaking(failures: u32) -> Endpoint {
+    let breaker = Some(Breaker { failures, pause: seconds(300) });
+    Endpoint { pace: Pace { breaker, ..Pace::default() }, ..endpoint() }
+}
+
+fn disabling(most: u32) -> Endpoint {
+    Endpoint { concurrency: 1, pace: Pace { disable_after: Some(most), ..Pace::default() }, ..endpoint() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_spread_evenly_also_at_the_start_and_retries_count() {
+    let reply = |seen: Seen| Reply::Status(if seen.id == "e-0" && seen.attempt() == 1 { 500 } else { 200 });
+    let world = World::start(rated(Duration::from_millis(100)), reply);
+    (0..1000).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(1001).await;
+    for pair in seen.windows(2) {
+        let apart = pair[1].at - pair[0].at;
+        assert!((98..=102).contains(&apart.as_millis()), "{apart:?} apart");
+    }
+    let retry = seen.iter().rposition(|seen| seen.id == "e-0").unwrap();
+    assert!((595..=605).contains(&retry), "the retry had its turn after a minute, not at {retry}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_opens_after_failures_in_a_row_and_probes_with_one() {
+    let world = World::start(breaking(5), nth(|n| Reply::Status(if n <= 6 { 503 } else { 200 })));
+    (0..5).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(5).await;
+    (5..50).for_each(|n| world.post(&format!("e-{n}")));
+    let seen = world.received(55).await;
+    // The sixth request is the first probe, the seventh the second, and only then the others follow.
+    assert_eq!(whole_seconds(&seen)[..8], [0, 0, 0, 0, 0, 300, 600, 600]);
+    let ended = world.finished().await;
+    assert_eq!((ended.telling("paused").len(), ended.telling("resumed").len()), (1, 1));
+    assert_eq!((ended.telling("delivered").len(), ended.letters.len()), (50, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_are_not_in_a_row_open_no_breaker() {
+    let world =
+        World::start(Endpoint { concurrency: 1, ..breaking(3) }, nth(|n| Reply::Status(if n % 3 == 0 { 200 } else { 503 })));
+    (0..12).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(12).await;
+    assert!(world.finished().await.telling("paused").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_refused_for_good_shows_that_the_receiver_is_back() {
+    let replies = |n| {
+        Reply::Status(if n <= 2 {
+            503
+        } else if n == 3 {
+            400
+        } else {
+            200
+        })
+    };
+    let world = World::start(breaking(2), nth(replies));
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    let ended = world.finished().await;
+    assert_eq!((ended.telling("resumed").len(), ended.given_up().len()), (1, 1));
+    assert_eq!(ended.telling("delivered").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn permanent_failures_in_a_row_disable_and_others_in_between_do_not() {
+    let replies = [404, 404, 200, 404, 503, 404, 404, 404];
+    let world = World::start(disabling(3), nth(move |n| Reply::Status(*replies.get(n - 1).unwrap_or(&200))));
+    (0..12).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(8).await;
+    world.settled().await;
+    let status = world.status().await;
+    assert!(
+        matches!(&status.condition, Condition::Disabled { reason, .. } if reason.contains("3 permanent failures")),
+        "{status:?}"
+    );
+    let ended = world.finished().await;
+    assert_eq!((ended.receiver.so_far().len(), ended.telling("disabled").len()), (8, 1));
+    let disabled = ended.given_up().iter().filter(|(_, reason, _)| *reason == "disabled").count();
+    assert_eq!(disabled, 5, "four fresh ones and the one that waited for its retry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_resumes_by_itself_after_its_time() {
+    let endpoint = Endpoint { resume_after: Some(seconds(600)), ..disabling(1) };
+    let world = World::start(endpoint, nth(|n| Reply::Status(if n == 1 { 404 } else { 200 })));
+    world.post("e-0");
+    world.received(1).await;
+    world.settled().await;
+    assert!(world.account.is_disabled());
+    tokio::time::sleep(seconds(601)).await;
+    assert!(!world.account.is_disabled());
+    world.post("e-1");
+    world.received(2).await;
+    let ended = world.finished().await;
+    assert_eq!(ended.telling("enabled")[0]["reason"], "resume_after is over");
+    assert_eq!(ended.ids("delivered"), ["e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_disabled_stays_so_over_a_restart_until_a_setting_changes() {
+    let digest = |digest: &str| Endpoint { digest: Digest(digest.into()), ..disabling(1) };
+    let world = World::start(digest("a"), |_| Reply::Status(404));
+    world.post("e-0");
+    world.received(1).await;
+    world.settled().await;
+    let world = world.restarted(digest("a"), |_| Reply::Status(200)).await;
+    assert!(world.account.is_disabled());
+    let world = world.restarted(digest("b"), |_| Reply::Status(200)).await;
+    assert!(!world.account.is_disabled());
+    world.finished().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_tells_what_waits_and_for_how_long() {
+    let world = World::start(Endpoint { concurrency: 1, ..endpoint() }, |_| Reply::Hang);
+    world.post_accepted("e-0", SystemTime::now() - seconds(500));
+    world.received(1).await;
+    world.post_accepted("e-1", SystemTime::now() - seconds(70));
+    world.post("e-2");
+    let status = world.status().await;
+    assert_eq!((status.waiting, status.in_flight, status.condition.clone()), (2, 1, Condition::Enabled));
+    assert_eq!(status.oldest_waiting.map(|age| age.as_secs()), Some(70));
+    assert!(status.bytes > 0 && status.last_error.is_none());
+    assert_eq!(ids(&world.receiver.so_far()), ["e-0"]);
+}

@@ -1,0 +1,31 @@
+//! How an endpoint's queue is, for people and machines that ask.
+
+use std::time::{Duration, SystemTime};
+
+/// One endpoint's queue, at the moment its lane was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub condition: Condition,
+    /// Events that are not being attempted.
+    pub waiting: usize,
+    /// Events that are.
+    pub in_flight: usize,
+    /// Of all of them.
+    pub bytes: usize,
+    /// Since the oldest of those that wait was accepted.
+    pub oldest_waiting: Option<Duration>,
+    /// Of the last attempt that failed.
+    pub last_error: Option<Box<str>>,
+}
+
+/// Whether an endpoint gets what it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Disabled {
+        reason: Box<str>,
+        since: SystemTime,
+    },
+    Enabled,
+    /// It is left alone for a while, or probed: it asked for it, or its breaker did.
+    Paused,
+}
