@@ -18,7 +18,8 @@ use smallvec::SmallVec;
 use crate::{
     encode::{self, Shape},
     endpoint::{Auth, Endpoint, HeaderPlaceholder, HeaderText},
-    event::{Event, Head, Kept},
+    envelope::Envelope,
+    event::{Event, Head, Kept, cloud},
     sign::Stamp,
     transform::{self, Program},
 };
@@ -35,7 +36,11 @@ pub struct Prepared {
 pub struct Body {
     pub bytes: Bytes,
     pub content_type: HeaderValue,
+    /// What belongs to the body but stands in the head: the attributes of a CloudEvent in binary mode.
+    pub headers: Option<Box<BodyHeaders>>,
 }
+
+pub type BodyHeaders = [(HeaderName, HeaderValue)];
 
 impl Prepared {
     /// The bytes of memory this takes, with all its bodies.
@@ -52,7 +57,15 @@ impl Prepared {
         let data = self.event.data();
         let in_a_body = bodies.iter().any(|body| body.bytes.as_ptr_range().contains(&data.as_ptr()));
         let data = if in_a_body { 0 } else { data.len() + BODY_OVERHEAD };
-        self.event.footprint() + data + bodies.iter().map(|body| body.bytes.len() + BODY_OVERHEAD).sum::<usize>()
+        self.event.footprint() + data + bodies.iter().map(Body::footprint).sum::<usize>()
+    }
+}
+
+impl Body {
+    fn footprint(&self) -> usize {
+        let header = |(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len() + HEADER_OVERHEAD;
+        let headers = self.headers.as_ref().map_or(0, |headers| headers.iter().map(header).sum());
+        self.bytes.len() + BODY_OVERHEAD + headers
     }
 }
 
@@ -98,11 +111,12 @@ pub fn prepare<'e>(
             }
         };
         let body = shape.body(event, payload)?;
+        let headers = body_headers(shape.envelope.headers(event, payload));
         let bytes = Bytes::from(body.bytes);
         data = data.or_else(|| body.data_at.map(|range| bytes.slice(range)));
         whose.push(Made::Body(bodies.len() as u32));
         shapes.push((shape, transform));
-        bodies.push(Body { bytes, content_type: shape.content_type.clone() });
+        bodies.push(Body { bytes, content_type: shape.content_type.clone(), headers });
     }
     Ok((Prepared { event: Kept::new(event, data), bodies }, whose))
 }
@@ -152,17 +166,34 @@ pub fn batch<'b>(bodies: impl Iterator<Item = &'b Body>) -> Body {
     bytes.push(b']');
     let content_type = match content_type {
         // CloudEvents' JSON format has a name of its own for several (HTTP protocol binding, 3.3).
-        Some(one) if one == CLOUD_EVENT => HeaderValue::from_static(CLOUD_EVENTS),
+        Some(one) if one == cloud::MEDIA_TYPE => HeaderValue::from_static(cloud::BATCH_MEDIA_TYPE),
         Some(one) => one.clone(),
         None => HeaderValue::from_static("application/json"),
     };
-    Body { bytes: bytes.into(), content_type }
+    Body { bytes: bytes.into(), content_type, headers: None }
+}
+
+/// Headers made of names and values whose alphabets were checked; none where there are none.
+pub fn body_headers(pairs: Vec<(String, String)>) -> Option<Box<BodyHeaders>> {
+    if pairs.is_empty() {
+        return None;
+    }
+    let header = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
+    Some(pairs.into_iter().filter_map(header).collect())
+}
+
+/// An event as a CloudEvent in the JSON event format.
+pub fn structured(event: &Event<'_>) -> Result<Vec<u8>, encode::TooLarge> {
+    let content_type = HeaderValue::from_static(cloud::MEDIA_TYPE);
+    let shape = Shape { envelope: Envelope::CloudEvents, format: encode::Format::Json, content_type };
+    shape.body(event, event.data).map(|body| body.bytes)
 }
 
 /// The request of a ping, the event of a test: it has one attempt, and neither route nor transform.
 pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
     let shape = &endpoint.shape;
-    let mut body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone() };
+    let headers = body_headers(shape.envelope.headers(event, event.data));
+    let mut body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone(), headers };
     if endpoint.batch.is_some() {
         body = batch(std::iter::once(&body));
     }
@@ -188,6 +219,9 @@ pub fn render(endpoint: &Endpoint, attempt: Attempt<'_>) -> Request<Bytes> {
     headers.insert(header::CONTENT_TYPE, body.content_type.clone());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(WEBHOOK_ID, visible(event.id.as_bytes()));
+    for (name, value) in body.headers.iter().flatten() {
+        headers.insert(name.clone(), value.clone());
+    }
     for (name, text) in &endpoint.headers {
         headers.insert(name.clone(), header_value(text, &event, number));
     }
@@ -247,8 +281,8 @@ pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-const CLOUD_EVENT: &str = "application/cloudevents+json";
-const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
+/// What a header takes beside its texts.
+const HEADER_OVERHEAD: usize = size_of::<(HeaderName, HeaderValue)>() + 64;
 
 /// What a body takes beside its bytes: its entry, the count of its owners, and the allocator's own words.
 const BODY_OVERHEAD: usize = size_of::<Body>() + 64;

@@ -62,6 +62,7 @@ impl Lanes {
                 keep_alive: listen.keep_alive,
                 max_connections: listen.max_connections,
             },
+            source: Arc::clone(&listen.source),
             log_accepted: config.log_accepted,
             dedupe: Dedupe { ids: listen.dedupe.ids, window: listen.dedupe.window },
         }

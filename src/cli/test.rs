@@ -42,7 +42,7 @@ impl Test {
         }
         let config = config::load(&self.config.path()).map_err(Stop::Config)?;
         let endpoint = self.endpoint(&config)?;
-        let request = ping(endpoint)?;
+        let request = ping(endpoint, &config.listen.source)?;
         if !self.json {
             terminal::print(shown(endpoint, &request));
         }
@@ -61,7 +61,7 @@ impl Test {
     }
 }
 
-fn ping(endpoint: &Endpoint) -> anyhow::Result<Request<Bytes>> {
+fn ping(endpoint: &Endpoint, source: &str) -> anyhow::Result<Request<Bytes>> {
     let now = SystemTime::now();
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut random = [0; 10];
@@ -70,7 +70,8 @@ fn ping(endpoint: &Endpoint) -> anyhow::Result<Request<Bytes>> {
     let unix_seconds = since_epoch.as_secs() as i64;
     let (time, data) = (log::timestamp(now), format!("{{\"type\":\"ping\",\"epoch_timestamp\":{unix_seconds}}}"));
     let time = Time { text: &time, unix_seconds };
-    let event = Event { id: id.as_str(), event_type: "ping", time, context: None, data: &data, trace: None };
+    let id = id.as_str();
+    let event = Event { id, event_type: "ping", time, context: None, data: &data, source, cloud: None, trace: None };
     Ok(pipeline::ping(endpoint, &event, now)?)
 }
 

@@ -80,6 +80,8 @@ pub struct Listen {
     pub tokens: Vec<Secret>,
     /// Further hosts to answer to, in lower case, without port and brackets.
     pub hosts: Vec<String>,
+    /// The CloudEvents source of events that come without one.
+    pub source: Arc<str>,
     pub dedupe: Dedupe,
 }
 

@@ -10,7 +10,7 @@ const CONTEXT: &str = "{\"user\": null}";
 
 fn event<'a>(data: &'a str, context: Option<&'a str>) -> Event<'a> {
     let time = Time { text: "2016-06-21T02:33:30.5+00:00", unix_seconds: 1_466_476_410 };
-    Event { id: "evt_1", event_type: "a.b:c", time, context, data, trace: None }
+    Event { id: "evt_1", event_type: "a.b:c", time, context, data, source: "/sidehook", cloud: None, trace: None }
 }
 
 fn body(envelope: Envelope, format: Format, data: &str, context: Option<&str>) -> Result<String, TooLarge> {

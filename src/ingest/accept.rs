@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Outlet, Plan, Refusal,
-    dedupe::{Memo, Memory, Noted},
+    dedupe::{Memo, Memory, Name, Noted},
     follow::Followed,
     ids::Ids,
     parse::{Events, Posted},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     encode,
     endpoint::WhenFull,
-    event::{Event, Time, Trace},
+    event::{Event, Time, Trace, cloud::Attributes},
     log::{self, Log, record},
     pipeline::{self, Made, Prepared},
     queue::{
@@ -65,7 +65,7 @@ pub(super) struct Draft<'p, 'e> {
 
 /// An event that will be answered as accepted.
 enum Taken<'p, 'e> {
-    Duplicate(&'e str, Memo),
+    Duplicate(Name<'e>, Memo),
     New(Ready<'p>),
 }
 
@@ -108,16 +108,19 @@ impl<'p> Desk<'p> {
         posted: &'e Events<'_>,
         trace: Option<&'e Trace>,
         now: SystemTime,
-    ) -> Result<Draft<'p, 'e>, Refusal> {
+    ) -> Result<Draft<'p, 'e>, Refusal>
+    where
+        'p: 'e,
+    {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         let moment = Now { time: now, text: stamp.at(now) };
         let mut noted = Noted::new(self.memory, self.plan.dedupe);
         let mut taken = SmallVec::with_capacity(posted.events.len());
         for (n, event) in posted.events.iter().enumerate() {
             let known = event.id.as_deref().filter(|_| self.is_remembering());
-            taken.push(match known {
-                Some(id) => self
-                    .take_named(event, id, &mut noted, || self.ready(event, trace, moment))
+            taken.push(match known.map(|id| Name { source: self.source(event), id }) {
+                Some(name) => self
+                    .take_named(event, name, &mut noted, || self.ready(event, trace, moment))
                     .map_err(|refusal| if posted.batch { refusal.in_batch(n) } else { refusal })?,
                 None => Taken::New(self.ready(event, trace, moment)?),
             });
@@ -137,8 +140,8 @@ impl<'p> Desk<'p> {
         }
         // What a duplicate repeats may have been refused since, for want of its own line.
         for event in &draft.taken {
-            if let Taken::Duplicate(id, _) = event
-                && draft.noted.find(id).is_none()
+            if let Taken::Duplicate(name, _) = event
+                && draft.noted.find(*name).is_none()
             {
                 return Err(Refusal::StorageFailed);
             }
@@ -159,14 +162,21 @@ impl<'p> Desk<'p> {
         noted.keep();
         for event in taken {
             match event {
-                Taken::Duplicate(id, memo) if !logged => {
-                    self.log.write(now, &log::Record::Event(memo.answer(id).line(trace)));
+                Taken::Duplicate(name, memo) if !logged => {
+                    self.log.write(now, &log::Record::Event(memo.answer(name.id).line(trace)));
                 }
                 Taken::Duplicate(..) => {}
                 Taken::New(ready) => self.dispatch(ready, now),
             }
         }
         accepted
+    }
+
+    fn source<'e>(&self, posted: &'e Posted<'_>) -> &'e str
+    where
+        'p: 'e,
+    {
+        posted.cloud.as_ref().map_or(&self.plan.source, |cloud| &cloud.source)
     }
 
     fn is_remembering(&self) -> bool {
@@ -177,20 +187,20 @@ impl<'p> Desk<'p> {
     fn take_named<'e>(
         &self,
         posted: &Posted<'_>,
-        id: &'e str,
+        name: Name<'e>,
         noted: &mut Noted<'_>,
         ready: impl FnOnce() -> Result<Ready<'p>, Refusal>,
     ) -> Result<Taken<'p, 'e>, Refusal> {
-        match noted.find(id) {
+        match noted.find(name) {
             Some(memo) if *memo.event_type != *posted.event_type => {
                 let problem = format!("the `id` was that of an event of type `{}`", memo.event_type);
                 Err(Refusal::InvalidEvent(problem.into()))
             }
-            Some(memo) => Ok(Taken::Duplicate(id, memo)),
+            Some(memo) => Ok(Taken::Duplicate(name, memo)),
             None => {
                 let ready = ready()?;
                 let names: SmallVec<[_; 4]> = ready.bound.iter().map(|bound| Arc::clone(&bound.outlet.endpoint.name)).collect();
-                noted.remember(id, &posted.event_type, &names);
+                noted.remember(name, &posted.event_type, &names);
                 Ok(Taken::New(ready))
             }
         }
@@ -210,7 +220,13 @@ impl<'p> Desk<'p> {
             Some((text, unix_seconds)) => Time { text, unix_seconds: *unix_seconds },
             None => now.as_event_time(),
         };
-        let event = Event { id, event_type: &posted.event_type, time, context: posted.context, data: posted.data, trace };
+        let cloud = posted.cloud.as_ref().map(|cloud| Attributes {
+            subject: cloud.subject.as_deref(),
+            data_schema: cloud.data_schema.as_deref(),
+            extensions: &cloud.extensions,
+        });
+        let (event_type, source) = (&*posted.event_type, self.source(posted));
+        let event = Event { id, event_type, time, context: posted.context, data: posted.data, source, cloud, trace };
         let input = transform::Input::new(event);
         let mut unanswered = Vec::new();
         let outlets = self.outlets(&input, &mut unanswered);
@@ -384,14 +400,14 @@ impl Memo {
 impl Taken<'_, '_> {
     fn follow(&self) -> Followed {
         match self {
-            Taken::Duplicate(id, memo) => Followed::Duplicate((*id).into(), memo.clone()),
+            Taken::Duplicate(name, memo) => Followed::Duplicate(name.id.into(), memo.clone()),
             Taken::New(Ready { parcel, .. }) => Followed::New(Arc::clone(parcel)),
         }
     }
 
     fn answer(&self) -> reply::Accepted<'_> {
         match self {
-            Taken::Duplicate(id, memo) => memo.answer(id),
+            Taken::Duplicate(name, memo) => memo.answer(name.id),
             Taken::New(Ready { parcel, bound, .. }) => {
                 let event = parcel.prepared.event.head();
                 let endpoints = bound.iter().map(|bound| &*bound.outlet.endpoint.name).collect();

@@ -22,6 +22,13 @@ pub struct Bounds {
     pub window: Duration,
 }
 
+/// What an event is known by: an id is unique within its source (CloudEvents 1.0).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a> {
+    pub source: &'a str,
+    pub id: &'a str,
+}
+
 /// What is known of an event that was accepted.
 #[derive(Clone, Debug)]
 pub(super) struct Memo {
@@ -43,24 +50,24 @@ pub(super) struct Memory {
 
 impl Memory {
     /// What was accepted by that id within the window.
-    fn find(&mut self, id: &str, window: Duration, now: Instant) -> Option<Memo> {
-        self.key(id);
+    fn find(&mut self, name: Name<'_>, window: Duration, now: Instant) -> Option<Memo> {
+        self.key(name);
         let memo = self.known.get(self.key.as_str())?;
         (now.saturating_duration_since(memo.since) <= window).then(|| memo.clone())
     }
 
-    fn remember(&mut self, id: &str, event_type: &str, endpoints: &[Arc<str>], now: Instant) {
-        self.forget(id);
+    fn remember(&mut self, name: Name<'_>, event_type: &str, endpoints: &[Arc<str>], now: Instant) -> Arc<str> {
+        let key: Arc<str> = self.key(name).into();
+        self.forget(&key);
         let event_type = shared(&mut self.types, event_type);
         let endpoints = shared(&mut self.lists, endpoints);
-        let key: Arc<str> = self.key(id).into();
         self.order.push_back(Arc::clone(&key));
-        self.known.insert(key, Memo { event_type, endpoints, since: now });
+        self.known.insert(Arc::clone(&key), Memo { event_type, endpoints, since: now });
+        key
     }
 
-    fn forget(&mut self, id: &str) {
-        self.key(id);
-        let Some((key, _)) = self.known.remove_entry(self.key.as_str()) else { return };
+    fn forget(&mut self, key: &str) {
+        let Some((key, _)) = self.known.remove_entry(key) else { return };
         // From the end: what is taken back is what came last.
         if let Some(turn) = self.order.iter().rposition(|other| Arc::ptr_eq(other, &key)) {
             self.order.remove(turn);
@@ -82,10 +89,9 @@ impl Memory {
         }
     }
 
-    /// The source is a part of the key: an id is unique within it (CloudEvents 1.0).
-    fn key(&mut self, id: &str) -> &str {
+    fn key(&mut self, name: Name<'_>) -> &str {
         self.key.clear();
-        self.key.extend([SOURCE, "\n", id]);
+        self.key.extend([name.source, "\n", name.id]);
         &self.key
     }
 }
@@ -112,30 +118,30 @@ pub(super) struct Noted<'a> {
     memory: &'a Mutex<Memory>,
     bounds: Bounds,
     now: Option<Instant>,
-    ids: SmallVec<[Box<str>; 1]>,
+    keys: SmallVec<[Arc<str>; 1]>,
 }
 
 impl<'a> Noted<'a> {
     pub(super) fn new(memory: &'a Mutex<Memory>, bounds: Bounds) -> Noted<'a> {
-        Noted { memory, bounds, now: None, ids: SmallVec::new() }
+        Noted { memory, bounds, now: None, keys: SmallVec::new() }
     }
 
-    pub(super) fn find(&mut self, id: &str) -> Option<Memo> {
+    pub(super) fn find(&mut self, name: Name<'_>) -> Option<Memo> {
         let (now, window) = (self.now(), self.bounds.window);
-        self.lock().find(id, window, now)
+        self.lock().find(name, window, now)
     }
 
-    pub(super) fn remember(&mut self, id: &str, event_type: &str, endpoints: &[Arc<str>]) {
+    pub(super) fn remember(&mut self, name: Name<'_>, event_type: &str, endpoints: &[Arc<str>]) {
         let now = self.now();
-        self.lock().remember(id, event_type, endpoints, now);
-        self.ids.push(id.into());
+        let key = self.lock().remember(name, event_type, endpoints, now);
+        self.keys.push(key);
     }
 
     /// The request is accepted.
     pub(super) fn keep(mut self) {
-        if !self.ids.is_empty() {
+        if !self.keys.is_empty() {
             let (now, bounds) = (self.now(), self.bounds);
-            self.ids.clear();
+            self.keys.clear();
             self.lock().trim(bounds, now);
         }
     }
@@ -152,14 +158,11 @@ impl<'a> Noted<'a> {
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        for id in std::mem::take(&mut self.ids).iter().rev() {
-            self.lock().forget(id);
+        for key in std::mem::take(&mut self.keys).iter().rev() {
+            self.lock().forget(key);
         }
     }
 }
-
-/// Of events that are no CloudEvents.
-const SOURCE: &str = "/sidehook";
 
 /// Types, and lists of endpoints, that are looked up to be shared.
 const MAX_SHARED: usize = 1024;
@@ -167,6 +170,10 @@ const MAX_SHARED: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn name(id: &str) -> Name<'_> {
+        Name { source: "/s", id }
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
     const BOUNDS: Bounds = Bounds { ids: 3, window: Duration::from_secs(60) };
@@ -177,7 +184,7 @@ mod tests {
 
     /// What is known of the ids `a` to `f`.
     fn known(memory: &mut Memory, now: Instant) -> String {
-        "abcdef".chars().filter(|id| memory.find(&id.to_string(), BOUNDS.window, now).is_some()).collect()
+        "abcdef".chars().filter(|id| memory.find(name(&id.to_string()), BOUNDS.window, now).is_some()).collect()
     }
 
     #[test]
@@ -185,7 +192,7 @@ mod tests {
         let start = Instant::now();
         let mut memory = Memory::default();
         for (id, second) in [("a", 0), ("b", 1), ("c", 2), ("d", 30)] {
-            memory.remember(id, "t", &names(&["hook"]), start + second * SECOND);
+            memory.remember(name(id), "t", &names(&["hook"]), start + second * SECOND);
             memory.trim(BOUNDS, start + second * SECOND);
         }
         assert_eq!(known(&mut memory, start + 30 * SECOND), "bcd");
@@ -201,7 +208,7 @@ mod tests {
         let start = Instant::now();
         let mut memory = Memory::default();
         for (id, second) in [("a", 0), ("b", 1), ("a", 61)] {
-            memory.remember(id, "t", &names(&["hook"]), start + second * SECOND);
+            memory.remember(name(id), "t", &names(&["hook"]), start + second * SECOND);
         }
         assert_eq!((memory.known.len(), memory.order.len()), (2, 2));
         memory.trim(Bounds { ids: 1, ..BOUNDS }, start + 61 * SECOND);
@@ -212,14 +219,14 @@ mod tests {
     fn what_a_refused_request_noted_leaves_no_trace() {
         let memory = Mutex::new(Memory::default());
         let mut kept = Noted::new(&memory, BOUNDS);
-        kept.remember("a", "t", &names(&["hook"]));
+        kept.remember(name("a"), "t", &names(&["hook"]));
         kept.keep();
         for _ in 0..100 {
             let mut refused = Noted::new(&memory, BOUNDS);
             for id in ["b", "c", "d"] {
-                refused.remember(id, "t", &names(&["hook"]));
+                refused.remember(name(id), "t", &names(&["hook"]));
             }
-            assert!(refused.find("c").is_some(), "within the request it is known");
+            assert!(refused.find(name("c")).is_some(), "within the request it is known");
         }
         let mut memory = memory.into_inner().unwrap();
         assert_eq!(known(&mut memory, Instant::now()), "a");
@@ -231,14 +238,14 @@ mod tests {
         let now = Instant::now();
         let mut memory = Memory::default();
         for id in ["a", "b"] {
-            memory.remember(id, "t", &names(&["hook", "other"]), now);
+            memory.remember(name(id), "t", &names(&["hook", "other"]), now);
         }
-        let [a, b] = ["a", "b"].map(|id| memory.find(id, SECOND, now).unwrap());
+        let [a, b] = ["a", "b"].map(|id| memory.find(name(id), SECOND, now).unwrap());
         assert!(Arc::ptr_eq(&a.event_type, &b.event_type) && Arc::ptr_eq(&a.endpoints, &b.endpoints));
         for n in 0..3 * MAX_SHARED {
-            memory.remember("c", &n.to_string(), &[], now);
+            memory.remember(name("c"), &n.to_string(), &[], now);
         }
         assert!(memory.types.len() <= MAX_SHARED);
-        assert_eq!(&*memory.find("a", SECOND, now).unwrap().event_type, "t");
+        assert_eq!(&*memory.find(name("a"), SECOND, now).unwrap().event_type, "t");
     }
 }

@@ -6,7 +6,10 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
 use super::Refusal;
-use crate::{event::Trace, pipeline};
+use crate::{
+    event::{Trace, cloud},
+    pipeline,
+};
 
 /// Where a request was posted to.
 #[derive(Debug, PartialEq)]
@@ -22,6 +25,12 @@ pub(super) enum Way<'p> {
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
+    /// `application/cloudevents+json`.
+    CloudEvent,
+    /// `application/cloudevents-batch+json`.
+    CloudEvents,
+    /// Of any type: what the event says of itself is in the head, as CloudEvents' binary mode has it.
+    Headers,
     /// `application/json`.
     Json,
     /// `application/x-ndjson`: one event a line.
@@ -47,22 +56,32 @@ pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
     }
-    // Its `type` and `id` stand in the head: taken for an event of ours it would lose them.
-    if headers.contains_key("ce-specversion") {
-        return Err(Refusal::UnsupportedMediaType("CloudEvents are not understood here"));
-    }
     let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    if value == b"application/json" {
+    let is_binary = headers.contains_key("ce-specversion");
+    if value == b"application/json" && !is_binary {
         return Ok(Media::Json);
+    }
+    // Its `type` and `id` stand in the head: taken for data alone it would lose them.
+    if is_binary && matches!(way, Way::Typed(_)) {
+        return Err(Refusal::UnsupportedMediaType("CloudEvents are posted to /events"));
     }
     let text = std::str::from_utf8(value).unwrap_or_default();
     let mut parts = unquoted_parts(text);
     let essence = parts.next().unwrap_or_default().trim();
     let media = match way {
+        // Without a body there need be no type.
+        _ if is_binary && (value.is_empty() || cloud::is_json(essence)) => Media::Headers,
+        _ if is_binary => return Err(Refusal::UnsupportedMediaType("data that is not JSON is not understood here")),
         _ if essence.eq_ignore_ascii_case("application/json") => Media::Json,
         Way::Typed(_) => return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json here")),
         _ if essence.eq_ignore_ascii_case("application/x-ndjson") => Media::Lines,
-        _ => return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json or application/x-ndjson")),
+        _ if essence.eq_ignore_ascii_case(cloud::MEDIA_TYPE) => Media::CloudEvent,
+        _ if essence.eq_ignore_ascii_case(cloud::BATCH_MEDIA_TYPE) => Media::CloudEvents,
+        _ => {
+            return Err(Refusal::UnsupportedMediaType(
+                "the Content-Type must be application/json, application/x-ndjson or application/cloudevents+json",
+            ));
+        }
     };
     let named =
         |part: &'_ str| part.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));

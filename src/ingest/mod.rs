@@ -8,6 +8,7 @@
 
 mod accept;
 mod body;
+mod cloud;
 mod dedupe;
 mod follow;
 mod guard;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub guard: Guard,
     pub limits: Limits,
     pub dedupe: Dedupe,
+    /// Of events that say none.
+    pub source: Arc<str>,
     /// A line is in the log before an event is accepted.
     pub log_accepted: bool,
 }
@@ -206,6 +209,9 @@ impl Ingest {
         }
         let events = match (&way, media) {
             (Way::Typed(event_type), _) => parse::data(event_type.as_ref().into(), &body)?,
+            (_, Media::CloudEvent) => cloud::event(&body)?,
+            (_, Media::CloudEvents) => cloud::batch(&body, limits.max_batch)?,
+            (_, Media::Headers) => cloud::binary(&head.headers, &body)?,
             (_, Media::Json) => parse::events(&body, limits.max_batch)?,
             (_, Media::Lines) => parse::lines(&body, limits.max_batch)?,
         };

@@ -23,6 +23,17 @@ pub(super) struct Posted<'a> {
     pub time: Option<(Cow<'a, str>, i64)>,
     pub context: Option<&'a str>,
     pub data: &'a str,
+    /// What else a CloudEvent says of itself.
+    pub cloud: Option<Box<Cloud<'a>>>,
+}
+
+/// What only CloudEvents have.
+#[derive(Debug, PartialEq)]
+pub(super) struct Cloud<'a> {
+    pub source: Cow<'a, str>,
+    pub subject: Option<Cow<'a, str>>,
+    pub data_schema: Option<Cow<'a, str>>,
+    pub extensions: String,
 }
 
 /// The events of a body, and whether they came as a batch.
@@ -93,14 +104,14 @@ pub(super) fn data<'a>(event_type: Cow<'a, str>, body: &'a [u8]) -> Result<Event
     let data = serde_json::from_str::<&RawValue>(text).map_err(|error| invalid(&error))?.get();
     check_strings(text)?;
     check_depth(text, Some(data))?;
-    Ok(Events { events: vec![Posted { id: None, event_type, time: None, context: None, data }], batch: false })
+    Ok(Events { events: vec![Posted { id: None, event_type, time: None, context: None, data, cloud: None }], batch: false })
 }
 
-fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(body).map_err(|error| at(&body[..error.valid_up_to()], "this is not UTF-8"))
 }
 
-fn invalid(error: &serde_json::Error) -> Refusal {
+pub(super) fn invalid(error: &serde_json::Error) -> Refusal {
     invalid_in(error.line(), error)
 }
 
@@ -119,7 +130,7 @@ fn at(before: &[u8], what: &'static str) -> Refusal {
 }
 
 /// Refuses lone surrogate escapes in valid JSON: they are no characters, and no receiver could read them.
-fn check_strings(text: &str) -> Result<(), Refusal> {
+pub(super) fn check_strings(text: &str) -> Result<(), Refusal> {
     let bytes = text.as_bytes();
     let mut at_byte = 0;
     // Valid JSON has backslashes in strings only, and each begins an escape.
@@ -146,7 +157,7 @@ fn escaped(bytes: &[u8], start: usize) -> Option<u16> {
 }
 
 /// Refuses valid JSON, a part of `whole`, that is nested too deeply.
-fn check_depth(whole: &str, part: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_depth(whole: &str, part: Option<&str>) -> Result<(), Refusal> {
     let Some(part) = part else { return Ok(()) };
     if count_opening(part.as_bytes()) <= MAX_DEPTH {
         return Ok(());
@@ -199,7 +210,7 @@ impl<'a> Fields<'a> {
         let read = |text: Cow<'a, str>| Time::parse(&text).map(|time| time.unix_seconds).map(|seconds| (text, seconds));
         let time = given(self.time).map(|time| string(time).and_then(read).ok_or(TIME)).transpose()?;
         let data = self.data.ok_or("`data` is missing")?;
-        Ok(Posted { id, event_type, time, context: given(self.context), data })
+        Ok(Posted { id, event_type, time, context: given(self.context), data, cloud: None })
     }
 
     fn set(&mut self, key: Key, value: &'a str) {
@@ -398,7 +409,7 @@ mod tests {
         assert_eq!((posted.data, posted.id), ("null", None));
         assert_eq!(
             one(r#"{"type":"\u0061","data":1,"context":null,"time":null}"#).unwrap(),
-            Posted { id: None, event_type: "a".into(), time: None, context: None, data: "1" }
+            Posted { id: None, event_type: "a".into(), time: None, context: None, data: "1", cloud: None }
         );
     }
 

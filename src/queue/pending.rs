@@ -1,6 +1,6 @@
 //! What was left at the end of one process and is taken up by the next.
 //!
-//! One line is one delivery: `{timestamp, endpoint, attempts, accepted_unix_ms, content_type, body, event}`, and for a dead letter
+//! One line is one delivery: `{timestamp, endpoint, attempts, accepted_unix_ms, content_type, body, headers, event}`, and for a dead letter
 //! that could not be written `{…, reason, error_code}`; `event` as in the dead letters, and `traceparent` where it had one.
 //! `body` is text, for JSON, XML and form are.
 
@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
     endpoint::Endpoint,
     event::{Kept, Trace},
     log::{self, diagnostics, record},
-    pipeline::{Body, Prepared},
+    pipeline::{self, Body, Prepared},
     retry::{ErrorCode, Reason},
 };
 
@@ -107,6 +107,7 @@ fn write_line(out: &mut Vec<u8>, leftover: &Leftover, now: SystemTime) -> io::Re
         accepted_unix_ms: accepted.as_millis() as u64,
         content_type: body.map(|body| String::from_utf8_lossy(body.content_type.as_bytes())),
         body: body.map(|body| String::from_utf8_lossy(&body.bytes)),
+        headers: body.and_then(|body| body.headers.as_ref()).map(|headers| headers.iter().map(written).collect()),
         reason: failed.map(|letter| letter.reason.as_str().into()),
         error_code: failed.and_then(|letter| letter.error_code).map(ErrorCode::as_str),
         traceparent: event.trace.map(|trace| trace.parent.as_ref().into()),
@@ -114,6 +115,10 @@ fn write_line(out: &mut Vec<u8>, leftover: &Leftover, now: SystemTime) -> io::Re
         event: EventText::new(&event)?,
     };
     line::append(out, &line)
+}
+
+fn written((name, value): &(HeaderName, HeaderValue)) -> (String, String) {
+    (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +133,9 @@ struct Line<'a> {
     content_type: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     body: Option<Cow<'a, str>>,
+    /// Of the body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    headers: Option<Vec<(String, String)>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     reason: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
@@ -208,6 +216,7 @@ fn read_line(line: &[u8]) -> Result<Entry, LineError> {
         (Some(body), Some(content_type)) => Some(Body {
             bytes: Bytes::from(body.into_owned()),
             content_type: HeaderValue::try_from(&*content_type).map_err(|_| LineError::Field("content_type"))?,
+            headers: line.headers.and_then(pipeline::body_headers),
         }),
         _ if failed.is_some() => None,
         _ => return Err(LineError::Field("body")),

@@ -7,7 +7,7 @@ use jaq_json::{Map, Num, Val};
 
 use crate::event::{Event, MAX_DEPTH};
 
-/// `{id, type, time, context, data}`.
+/// `{id, type, time, context, data}`, of a CloudEvent also `source`, `subject` and the extensions.
 pub(super) fn event(event: &Event<'_>) -> Val {
     let mut object = Map::with_capacity_and_hasher(5, Default::default());
     let text = |text: &str| Val::utf8_str(text.as_bytes().to_vec());
@@ -16,6 +16,14 @@ pub(super) fn event(event: &Event<'_>) -> Val {
     object.insert(text("time"), text(event.time.text));
     object.insert(text("context"), event.context.map_or(Val::Null, json));
     object.insert(text("data"), json(event.data));
+    if let Some(cloud) = &event.cloud {
+        object.insert(text("source"), text(event.source));
+        object.extend(cloud.subject.map(|subject| (text("subject"), text(subject))));
+        // An extension may be called `context`, but the event is never hidden by what it says of itself.
+        for (name, value) in cloud.extensions() {
+            object.entry(text(name)).or_insert_with(|| json(value));
+        }
+    }
     Val::obj(object)
 }
 

@@ -5,7 +5,7 @@ use crate::event::Time;
 
 fn event<'a>(data: &'a str, context: Option<&'a str>) -> Event<'a> {
     let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
-    Event { id: "evt_1", event_type: "purchase.completed", time, context, data, trace: None }
+    Event { id: "evt_1", event_type: "purchase.completed", time, context, data, source: "/sidehook", cloud: None, trace: None }
 }
 
 fn run(source: &str, data: &str) -> Result<Option<String>, RunError> {

@@ -73,20 +73,13 @@ async fn keys_that_are_not_available_yet_say_so() {
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
         "tls = { ca = \"ca.pem\" }",
-        "envelope = \"cloudevents\"",
-        "envelope = \"cloudevents-binary\"",
         "auth = { type = \"oauth2\", token_url = \"https://x/\", client_id = \"i\", client_secret = \"s\" }",
         "signature = { scheme = \"http-message\", key_id = \"k\", secrets = [\"s\"] }",
     ]
     .iter()
     .map(|key| format!("{endpoint}{key}\n{route}"))
     .collect();
-    for table in [
-        "[listen]\nsource = \"/x\"",
-        "[admin]\naddress = \"127.0.0.1:0\"",
-        "[log]\nrotate = { size = \"1MiB\" }",
-        "[log]\nformat = \"ecs\"",
-    ] {
+    for table in ["[admin]\naddress = \"127.0.0.1:0\"", "[log]\nrotate = { size = \"1MiB\" }", "[log]\nformat = \"ecs\""] {
         configs.push(format!("{table}\n{endpoint}{route}"));
     }
     for config in configs {

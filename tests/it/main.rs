@@ -6,6 +6,7 @@
 mod architecture;
 mod bodies;
 mod cli;
+mod cloud_events;
 mod dead_letters;
 mod delivery;
 mod duplicates;

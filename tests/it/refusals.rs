@@ -146,20 +146,6 @@ async fn other_media_types_charsets_and_encodings_are_415() {
 }
 
 #[tokio::test]
-async fn cloud_events_of_any_mode_are_415() {
-    let (sidecar, receiver) = with_receiver().await;
-    let event = r#"{"specversion": "1.0", "type": "a", "id": "e-1", "source": "/s", "data": 1}"#;
-    for content_type in ["application/cloudevents+json", "application/cloudevents-batch+json; charset=utf-8"] {
-        sidecar.post("/events", content_type, event).await.refused(415, "unsupported_media_type");
-    }
-    let binary = [("content-type", "application/json"), ("ce-specversion", "1.0"), ("ce-type", "a"), ("ce-id", "e-1")];
-    for path in ["/events", "/events/a", "/endpoints/hook/events"] {
-        sidecar.request("POST", path, &binary, r#"{"type": "a", "data": 1}"#).await.refused(415, "unsupported_media_type");
-    }
-    assert_nothing_else_was_queued(&sidecar, &receiver).await;
-}
-
-#[tokio::test]
 async fn other_methods_are_405_with_what_is_allowed_and_other_paths_404() {
     let (sidecar, receiver) = with_receiver().await;
     let cases =

@@ -38,7 +38,7 @@ use super::{
     sidecar::{Answer, Link, PATIENCE, Sidecar, Which},
     terminal,
 };
-use crate::config;
+use crate::{config, event::cloud};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Replay {
@@ -200,11 +200,12 @@ impl Round<'_> {
     async fn post(&mut self, letter: &Letter<'_>, progress: f64) -> anyhow::Result<Fate> {
         let target = format!("/endpoints/{}/events", letter.endpoint);
         let body = Bytes::copy_from_slice(letter.event.get().as_bytes());
+        let content_type = if letter.is_cloud_event() { cloud::MEDIA_TYPE } else { "application/json" };
         loop {
             if self.wait().await {
                 return Ok(Fate::Stopped("interrupted".to_owned()));
             }
-            let answer = match self.exchange(&target, &body).await {
+            let answer = match self.exchange(&target, content_type, &body).await {
                 Ok(answer) => answer,
                 Err(error) => return Ok(Fate::Stopped(format!("{error:#}"))),
             };
@@ -239,9 +240,9 @@ impl Round<'_> {
         }
     }
 
-    async fn exchange(&mut self, target: &str, body: &Bytes) -> anyhow::Result<Answer> {
+    async fn exchange(&mut self, target: &str, content_type: &str, body: &Bytes) -> anyhow::Result<Answer> {
         let request = || {
-            let request = self.sidecar.request("POST", target).header(header::CONTENT_TYPE, "application/json");
+            let request = self.sidecar.request("POST", target).header(header::CONTENT_TYPE, content_type);
             request.body(Full::new(body.clone()))
         };
         // A sidecar closes what lies idle, and that may be just now.
@@ -282,6 +283,9 @@ struct Event<'a> {
     event_type: Cow<'a, str>,
     #[serde(borrow)]
     id: Cow<'a, str>,
+    /// Of a CloudEvent, and of nothing else.
+    #[serde(default)]
+    specversion: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(serde::Serialize)]
@@ -304,9 +308,13 @@ impl<'a> Letter<'a> {
         Some(Letter { at, timestamp, endpoint, reason, event })
     }
 
+    fn is_cloud_event(&self) -> bool {
+        serde_json::from_str::<Event<'_>>(self.event.get()).is_ok_and(|event| event.specversion.is_some())
+    }
+
     fn shown(&self) -> Shown<'_> {
-        let Event { event_type, id } =
-            serde_json::from_str(self.event.get()).unwrap_or(Event { event_type: Cow::Borrowed(""), id: Cow::Borrowed("") });
+        let (event_type, id) = serde_json::from_str::<Event<'_>>(self.event.get())
+            .map_or((Cow::Borrowed(""), Cow::Borrowed("")), |event| (event.event_type, event.id));
         Shown { timestamp: &self.timestamp, endpoint: &self.endpoint, reason: &self.reason, event_type, event_id: id }
     }
 

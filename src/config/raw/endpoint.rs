@@ -289,8 +289,8 @@ const ENVELOPES: &[(&str, Option<Envelope>)] = &[
     ("event", Some(Envelope::Event)),
     ("standard", Some(Envelope::Standard)),
     ("md5", Some(Envelope::Md5)),
-    ("cloudevents", None),
-    ("cloudevents-binary", None),
+    ("cloudevents", Some(Envelope::CloudEvents)),
+    ("cloudevents-binary", Some(Envelope::CloudEventsBinary)),
 ];
 const FORMATS: &[(&str, Option<Format>)] =
     &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];

@@ -38,6 +38,7 @@ use super::{
     secrets::Text,
     source::Span,
 };
+use crate::event::cloud;
 
 #[derive(Default)]
 pub(super) struct File {
@@ -66,6 +67,8 @@ pub(super) struct Listen {
     pub(super) max_connections: Option<At<u64>>,
     pub(super) token: Option<At<Vec<At<Text>>>>,
     pub(super) hosts: Option<At<Vec<At<String>>>>,
+    /// A URI reference.
+    pub(super) source: Option<At<String>>,
     pub(super) dedupe: Dedupe,
 }
 
@@ -155,7 +158,6 @@ fn table<T: Default>(
 }
 
 fn listen(section: &mut Section<'_, '_>) -> Listen {
-    section.not_yet("source", &[]);
     Listen {
         address: section.read("address", address),
         mode: section.read("mode", mode),
@@ -168,6 +170,7 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
         max_connections: section.read("max_connections", count(1..=MOST)),
         token: section.read("token", tokens),
         hosts: section.read("hosts", list(host)),
+        source: section.read("source", uri_reference),
         dedupe: dedupe(section),
     }
 }
@@ -193,6 +196,11 @@ fn address(node: &Node<'_>, problems: &mut Problems) -> Option<Address> {
             Err(_) => node.bad("write an IP address and a port, like \"127.0.0.1:7070\", or \"unix:PATH\"", problems),
         },
     }
+}
+
+fn uri_reference(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let text = filled(node, problems)?;
+    if cloud::is_uri_reference(&text) { Some(text) } else { node.bad("write a URI reference, like \"/shop\"", problems) }
 }
 
 /// A file's permissions, in octal.

@@ -17,6 +17,7 @@ use crate::{
         source::Span,
     },
     endpoint::{Auth, HeaderPlaceholder, HeaderText},
+    envelope::Envelope,
     sign::{self, Part, Secret, Signer, Template},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct Credentials {
 /// Makes all three of `typed`, and adds every secret text that was used to `secrets`.
 pub(super) fn resolve(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Credentials {
     let mut written = Written::of_every_endpoint(typed.trace.as_ref().is_some_and(|trace| trace.value));
+    written.takes_attributes = typed.envelope.as_ref().is_some_and(|envelope| envelope.value == Envelope::CloudEventsBinary);
     let mut auth = None;
     if let Some(At { value: Some(typed), span }) = &typed.auth {
         auth = resolve_auth(typed, span, secrets, scope);
@@ -57,26 +59,33 @@ pub(super) fn resolve(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &
 }
 
 /// Which header is written by whom.
-struct Written(Vec<(HeaderName, &'static str)>);
+struct Written {
+    names: Vec<(HeaderName, &'static str)>,
+    /// Every `ce-…` header is the event's own.
+    takes_attributes: bool,
+}
 
 impl Written {
     fn of_every_endpoint(trace: bool) -> Written {
         let names = if trace { ALWAYS.iter().chain(TRACE) } else { ALWAYS.iter().chain(&[]) };
-        Written(names.map(|name| (HeaderName::from_static(name), "sidehook itself")).collect())
+        let names = names.map(|name| (HeaderName::from_static(name), "sidehook itself")).collect();
+        Written { names, takes_attributes: false }
     }
 
     fn replaceable(&mut self, name: &HeaderName) {
-        self.0.retain(|(written, by)| written != name || *by != "sidehook itself");
+        self.names.retain(|(written, by)| written != name || *by != "sidehook itself");
     }
 
     /// Notes that `by` writes the header, unless another does.
     fn claim(&mut self, name: &HeaderName, by: &'static str, span: &Span, scope: &mut Scope<'_>) -> bool {
-        let Some((_, other)) = self.0.iter().find(|(written, _)| written == name) else {
-            self.0.push((name.clone(), by));
+        let is_attribute = self.takes_attributes && name.as_str().starts_with("ce-");
+        let other = self.names.iter().find(|(written, _)| written == name).map(|(_, other)| *other);
+        let Some(other) = other.or(is_attribute.then_some("`envelope`")) else {
+            self.names.push((name.clone(), by));
             return true;
         };
         // Twice in `headers` was reported where it was read.
-        if (*other, by) != ("`headers`", "`headers`") {
+        if (other, by) != ("`headers`", "`headers`") {
             let problem = Problem::error(Code::Conflict, span, format!("the header `{name}` is already written by {other}"));
             scope.problems.push(if *name == header::CONTENT_TYPE { problem.help("`content_type` sets it") } else { problem });
         }

@@ -17,6 +17,7 @@ use crate::{
     encode::{self, Shape},
     endpoint::{Bounds, Digest, Endpoint, Network, Success, Target, WhenFull},
     envelope::Envelope,
+    event::cloud,
     retry,
     sign::Secret,
 };
@@ -99,8 +100,14 @@ fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
         raw::Format::Json => encode::Format::Json,
         raw::Format::Xml => encode::Format::Xml { root: or(&typed.xml_root, "notification".to_owned()).into() },
     };
-    let content_type = or(&typed.content_type, HeaderValue::from_static(format.content_type()));
-    let shape = Shape { envelope: or(&typed.envelope, Envelope::Event), format, content_type };
+    let envelope = or(&typed.envelope, Envelope::Event);
+    if let Some(at) = typed.envelope.as_ref().filter(|_| envelope.is_json_only() && format != encode::Format::Json) {
+        let message = "the CloudEvents envelopes go with `format = \"json\"` only";
+        scope.error(Code::Conflict, &at.span, message);
+    }
+    let own = if envelope == Envelope::CloudEvents { cloud::MEDIA_TYPE } else { format.content_type() };
+    let content_type = or(&typed.content_type, HeaderValue::from_static(own));
+    let shape = Shape { envelope, format, content_type };
     if let Some(shared) = scope.shapes.get(&shape) {
         return shared.clone();
     }

@@ -176,6 +176,7 @@ fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
         keep_alive: or(&typed.keep_alive, Duration::from_secs(75)),
         max_connections: bytes(or(&typed.max_connections, 1024)),
         tokens,
+        source: typed.source.as_ref().map_or("/sidehook", |source| &source.value).into(),
         hosts: typed.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
         dedupe: Dedupe { ids: bytes(or(&typed.dedupe.ids, 10_000)), window: or(&typed.dedupe.window, Duration::from_secs(600)) },
     }

@@ -54,8 +54,12 @@ fn objections(typed: &raw::Endpoint) -> Vec<String> {
         raw::Format::Json => {}
         raw::Format::Xml => against.push("`format = \"xml\"`: a batch is a JSON array".to_owned()),
     }
-    if or(&typed.envelope, Envelope::Event) == Envelope::Md5 {
-        against.push("`envelope = \"md5\"`, which is about one event".to_owned());
+    match or(&typed.envelope, Envelope::Event) {
+        Envelope::CloudEventsBinary => {
+            against.push("`envelope = \"cloudevents-binary\"`, whose headers are about one event".to_owned());
+        }
+        Envelope::Md5 => against.push("`envelope = \"md5\"`, which is about one event".to_owned()),
+        Envelope::CloudEvents | Envelope::Event | Envelope::None | Envelope::Standard => {}
     }
     for header in typed.headers.iter().filter(|header| header.value.value.is_literal()) {
         let crate::config::secrets::Text::Literal(text) = &header.value.value else { continue };

@@ -29,8 +29,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
         "tls = { ca = \"ca.pem\" }",
         "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "envelope = \"cloudevents\"",
-        "envelope = \"cloudevents-binary\"",
         "auth = { type = \"oauth2\", token_url = \"https://x/\" }",
         "signature = { scheme = \"standard\", secrets = [\"whsk_AAAA\"] }",
         "signature = { scheme = \"http-message\", secrets = [\"x\"] }",
@@ -52,12 +50,7 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
     ] {
         endpoint(keys);
     }
-    for source in [
-        "[listen]\nsource = \"/x\"",
-        "[admin]\naddress = \"127.0.0.1:1\"",
-        "[log]\nrotate = { keep = 3 }",
-        "[log]\nformat = \"ecs\"",
-    ] {
+    for source in ["[admin]\naddress = \"127.0.0.1:1\"", "[log]\nrotate = { keep = 3 }", "[log]\nformat = \"ecs\""] {
         let problems = bad(source);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::NotAvailable], "{source}\n{problems}");
     }

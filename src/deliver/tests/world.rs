@@ -327,7 +327,7 @@ impl World {
 
     fn post_with(&self, id: &str, data: &str, accepted: SystemTime, place: impl FnOnce(usize, &mut Share) -> Slot) {
         let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
-        let event = Event { id, event_type: "a.b", time, context: None, data, trace: None };
+        let event = Event { id, event_type: "a.b", time, context: None, data, source: "/sidehook", cloud: None, trace: None };
         let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
         let input = crate::transform::Input::new(event);
         let (prepared, _) = pipeline::prepare(&input, std::iter::once((&*endpoint, None))).unwrap();

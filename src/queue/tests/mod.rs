@@ -28,12 +28,13 @@ mod state;
 const TIME: Time<'static> = Time { text: "2016-06-21T02:33:30.5+02:00", unix_seconds: 1_466_469_210 };
 
 fn event<'a>(id: &'a str, data: &'a str) -> Event<'a> {
-    Event { id, event_type: "a.b", time: TIME, context: None, data, trace: None }
+    Event { id, event_type: "a.b", time: TIME, context: None, data, source: "/sidehook", cloud: None, trace: None }
 }
 
 /// Keeps `event` with a body, or none.
 fn parcel(event: &Event<'_>, body: Option<(&str, &'static str)>, accepted: SystemTime) -> Arc<Parcel> {
     let body = body.map(|(text, content_type)| Body {
+        headers: None,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
         content_type: HeaderValue::from_static(content_type),
     });

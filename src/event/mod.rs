@@ -6,9 +6,13 @@
 //! **Invariant:** an `Event` is valid: its type, id and time follow the interface's grammar, and its JSON texts are
 //! well-formed UTF-8 JSON, at most [`MAX_DEPTH`] deep, without lone surrogate escapes.
 
+pub mod cloud;
+
 use std::fmt;
 
 use bytes::Bytes;
+
+use self::cloud::Attributes;
 
 /// The most arrays and objects that may stand inside one another in `data` or `context`.
 pub const MAX_DEPTH: usize = 127;
@@ -23,6 +27,10 @@ pub struct Event<'a> {
     pub context: Option<&'a str>,
     /// JSON text.
     pub data: &'a str,
+    /// A URI reference: the CloudEvent's own, or this sidecar's.
+    pub source: &'a str,
+    /// Of what came as a CloudEvent.
+    pub cloud: Option<Attributes<'a>>,
     pub trace: Option<&'a Trace>,
 }
 
@@ -154,7 +162,17 @@ pub struct Kept {
     has_context: bool,
     unix_seconds: i64,
     data: Bytes,
+    cloud: Option<Box<KeptAttributes>>,
     trace: Option<Box<Trace>>,
+}
+
+/// What a CloudEvent says of itself, owned.
+#[derive(Debug)]
+struct KeptAttributes {
+    source: Box<str>,
+    subject: Option<Box<str>>,
+    data_schema: Option<Box<str>>,
+    extensions: Box<str>,
 }
 
 impl Kept {
@@ -174,15 +192,25 @@ impl Kept {
             has_context: event.context.is_some(),
             unix_seconds: event.time.unix_seconds,
             data: data.unwrap_or_else(|| Bytes::copy_from_slice(event.data.as_bytes())),
+            cloud: event.cloud.map(|attributes| Box::new(KeptAttributes::new(event.source, &attributes))),
             trace: event.trace.cloned().map(Box::new),
         }
     }
 
-    /// The event whole. It looks through all of `data`; on the way of a delivery the [`Kept::head`] is enough.
+    /// The event whole, but for the source of one that is no CloudEvent. It looks through all of `data`; on the way of a delivery the [`Kept::head`] is enough.
     pub fn view(&self) -> Event<'_> {
         let Head { id, event_type, time, trace } = self.head();
         let context = self.has_context.then(|| self.part(self.context_at, self.text.len() as u32));
-        Event { id, event_type, time, context, data: std::str::from_utf8(&self.data).unwrap_or_default(), trace }
+        Event {
+            id,
+            event_type,
+            time,
+            context,
+            data: std::str::from_utf8(&self.data).unwrap_or_default(),
+            source: self.cloud.as_ref().map_or("", |cloud| &cloud.source),
+            cloud: self.cloud.as_ref().map(|cloud| cloud.view()),
+            trace,
+        }
     }
 
     pub fn head(&self) -> Head<'_> {
@@ -206,7 +234,32 @@ impl Kept {
     /// The bytes of memory behind this event that its `data` does not share with a body.
     pub fn footprint(&self) -> usize {
         let trace = self.trace.as_ref().map_or(0, |trace| trace.parent.len() + trace.state.as_ref().map_or(0, |s| s.len()) + 64);
-        size_of::<Kept>() + self.text.len() + trace
+        let cloud = self.cloud.as_ref().map_or(0, |cloud| cloud.footprint());
+        size_of::<Kept>() + self.text.len() + trace + cloud
+    }
+}
+
+impl KeptAttributes {
+    fn new(source: &str, attributes: &Attributes<'_>) -> KeptAttributes {
+        KeptAttributes {
+            source: source.into(),
+            subject: attributes.subject.map(Box::from),
+            data_schema: attributes.data_schema.map(Box::from),
+            extensions: attributes.extensions.into(),
+        }
+    }
+
+    fn view(&self) -> Attributes<'_> {
+        Attributes { subject: self.subject.as_deref(), data_schema: self.data_schema.as_deref(), extensions: &self.extensions }
+    }
+
+    fn footprint(&self) -> usize {
+        let optional = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        size_of::<KeptAttributes>()
+            + self.source.len()
+            + optional(&self.subject)
+            + optional(&self.data_schema)
+            + self.extensions.len()
     }
 }
 
@@ -256,7 +309,11 @@ mod tests {
         let trace = Trace::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1"));
         let time = Time { text: "2016-06-21T02:33:30Z", unix_seconds: 1_466_476_410 };
         for context in [None, Some(""), Some("{\"a\":1}")] {
-            let event = Event { id: "e1", event_type: "a.b", time, context, data: "[1.0]", trace: trace.as_ref() };
+            let (data, source, trace) = ("[1.0]", "", trace.as_ref());
+            let event = Event { id: "e1", event_type: "a.b", time, context, data, source, cloud: None, trace };
+            assert_eq!(Kept::new(&event, None).view(), event);
+            let cloud = Some(Attributes { subject: Some("s"), data_schema: None, extensions: "\"a\":1" });
+            let event = Event { source: "/s", cloud, ..event };
             assert_eq!(Kept::new(&event, None).view(), event);
         }
     }
