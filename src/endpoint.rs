@@ -66,6 +66,8 @@ pub struct Target {
     pub path_and_query: Uri,
     /// The absolute form, its authority as in `host`.
     pub uri: Uri,
+    /// The same as text.
+    pub uri_text: Box<str>,
     /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
     pub shown: Box<str>,
 }
@@ -130,6 +132,7 @@ impl Target {
             authority: HeaderValue::try_from(&host_text).map_err(|_| TargetError::NotAbsolute)?,
             path_and_query: path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?,
             uri: absolute.parse().map_err(|_| TargetError::NotAbsolute)?,
+            uri_text: absolute.into(),
             shown: shown(&uri, secret).into(),
         })
     }

@@ -241,6 +241,8 @@ pub fn render(endpoint: &Endpoint, attempt: Attempt<'_>) -> Request<Bytes> {
             unix_millis: now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64,
             method: endpoint.method.as_str(),
             path: endpoint.target.path_and_query.path_and_query().map_or("/", |path| path.as_str()),
+            target_uri: &endpoint.target.uri_text,
+            content_type: body.content_type.as_bytes(),
             body: &body.bytes,
         };
         for signer in &endpoint.signatures {

@@ -27,12 +27,8 @@ pub(super) struct Listen {
     /// Where to listen; port 0 is any free one
     #[arg(long, default_value = "127.0.0.1:9000")]
     address: SocketAddr,
-    /// Verify signatures: github, shopify, slack, standard, stripe or x-signature
-    #[arg(long, requires = "secret")]
-    scheme: Option<String>,
-    /// env:NAME, file:PATH, or the text itself; several while one replaces another
-    #[arg(long, requires = "scheme")]
-    secret: Vec<String>,
+    #[command(flatten)]
+    signature: signature::Flags,
     /// The status to answer with
     #[arg(long, default_value = "200", value_parser = status)]
     status: StatusCode,
@@ -49,7 +45,7 @@ pub(super) struct Listen {
 
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let signer = self.scheme.as_deref().map(|scheme| signature::signer(scheme, &self.secret)).transpose()?;
+        let signer = self.signature.signer()?;
         run::runtime()?.block_on(self.listen(signer.as_ref()))
     }
 

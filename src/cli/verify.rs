@@ -10,31 +10,34 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{DOES_NOT_HOLD, signature, terminal};
+use super::{DOES_NOT_HOLD, Stop, signature, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// github, shopify, slack, standard, stripe or x-signature
-    #[arg(long)]
-    scheme: String,
-    /// env:NAME, file:PATH, or the text itself; several while one replaces another
-    #[arg(long, required = true)]
-    secret: Vec<String>,
+    #[command(flatten)]
+    signature: signature::Flags,
     /// The request's headers, one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
     /// The request's body, byte for byte
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
+    /// The request's method, for schemes that sign it
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// The request's URL, for schemes that sign it or a part of it
+    #[arg(long, default_value = "/")]
+    url: String,
 }
 
 impl Verify {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let signer = signature::signer(&self.scheme, &self.secret)?;
+        let Some(signer) = self.signature.signer()? else {
+            return Err(Stop::Usage("--scheme and --secret say how it is verified".to_owned()).into());
+        };
         let headers = headers(&read(&self.headers)?).with_context(|| self.headers.display().to_string())?;
         let body = read(&self.body)?;
-        // None of the schemes that can be typed signs method or path.
-        match signer.verify(&headers, "POST", "/", &body) {
+        match signer.verify(&headers, &self.method, &self.url, &body) {
             Ok(verified) => {
                 terminal::print(terminal::good(signature::told(verified, SystemTime::now())));
                 Ok(ExitCode::SUCCESS)

@@ -108,7 +108,7 @@ impl<'a> Members<'a> {
             match &*name {
                 "data" => data = Some(value),
                 _ if value == "null" => {}
-                _ => read.member(name, value)?,
+                _ => read.member(&name, value)?,
             }
         }
         read.event(data.unwrap_or("null"))
@@ -130,7 +130,7 @@ pub fn binary<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, data: &'a 
         let value = decoded(value).ok_or_else(|| attribute(format!("`ce-{name}` is not UTF-8 in percent-encoding")))?;
         match name {
             "data" | "datacontenttype" => return Err(attribute(format!("`ce-{name}` has no place in binary mode"))),
-            _ => read.text(Cow::Borrowed(name), value)?,
+            _ => read.text(name, value)?,
         }
     }
     read.event(if data.trim_ascii().is_empty() { "null" } else { data })
@@ -156,26 +156,26 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// A member of the JSON format: its value has a type.
-    fn member(&mut self, name: Cow<'a, str>, value: &'a str) -> Result<(), Problem> {
+    fn member(&mut self, name: &str, value: &'a str) -> Result<(), Problem> {
         if value.starts_with('"') {
             let text = serde_json::from_str::<Text<'a>>(value).map_err(|_| attribute(format!("`{name}` is no text")))?;
             return self.text(name, text.0);
         }
         let is_integer = value.parse::<i32>().is_ok() && value != "-0";
-        if KNOWN.contains(&&*name) || !(is_integer || matches!(value, "true" | "false")) {
-            let kinds = if KNOWN.contains(&&*name) { "a string" } else { "a string, a boolean or an integer of 32 bits" };
+        if KNOWN.contains(&name) || !(is_integer || matches!(value, "true" | "false")) {
+            let kinds = if KNOWN.contains(&name) { "a string" } else { "a string, a boolean or an integer of 32 bits" };
             return Err(attribute(format!("`{name}` must be {kinds}")));
         }
-        self.extend(&name, value)
+        self.extend(name, value)
     }
 
-    fn text(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Problem> {
+    fn text(&mut self, name: &str, value: Cow<'a, str>) -> Result<(), Problem> {
         if let Some(at) = KNOWN.iter().position(|known| *known == name) {
             self.known[at] = Some(value);
             return Ok(());
         }
         let quoted = serde_json::to_string(&value).map_err(|_| attribute(format!("`{name}` is no text")))?;
-        self.extend(&name, &quoted)
+        self.extend(name, &quoted)
     }
 
     fn extend(&mut self, name: &str, value: &str) -> Result<(), Problem> {

@@ -8,6 +8,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::signature::Ed25519KeyPair;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
@@ -19,6 +20,7 @@ use super::{
 };
 
 pub(super) enum Key {
+    Ed25519(Pair),
     Sha1(Hmac<Sha1>),
     Sha256(Hmac<Sha256>),
     Sha512(Hmac<Sha512>),
@@ -27,6 +29,9 @@ pub(super) enum Key {
 impl Key {
     /// Makes the key of `secret`, which is the `nth` of its scheme, from 0.
     pub(super) fn new(algorithm: Algorithm, form: KeyForm, secret: &Secret, nth: usize) -> Result<Key, Error> {
+        if form == KeyForm::Standard && secret.expose().starts_with(PRIVATE) {
+            return pair(secret, nth).map(Key::Ed25519);
+        }
         let bytes = key_bytes(form, secret.expose(), nth)?;
         Ok(match algorithm {
             Algorithm::Sha1 => Key::Sha1(keyed(&bytes)),
@@ -35,13 +40,60 @@ impl Key {
         })
     }
 
+    /// Whether signatures are made with a private key, and how long their text is.
+    pub(super) fn length(&self, encoding: Encoding) -> (bool, usize) {
+        let bytes = match self {
+            Key::Ed25519(_) | Key::Sha512(_) => 64,
+            Key::Sha1(_) => 20,
+            Key::Sha256(_) => 32,
+        };
+        (matches!(self, Key::Ed25519(_)), alphabet(encoding).encode_len(bytes))
+    }
+
     pub(super) fn sign<'a>(&self, encoding: Encoding, pieces: impl Iterator<Item = &'a [u8]>) -> Signature {
         match self {
+            Key::Ed25519(pair) => {
+                // Ed25519 takes a message whole, for it looks at it twice (RFC 8032).
+                let message = pieces.collect::<Vec<_>>().concat();
+                Signature { asymmetric: true, ..Signature::new(encoding, &pair.sign(&message)) }
+            }
             Key::Sha1(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
             Key::Sha256(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
             Key::Sha512(mac) => Signature::new(encoding, &authenticate(mac, pieces)),
         }
     }
+}
+
+/// An Ed25519 key, as it signs. It is ring's, which does not wipe it.
+pub(super) struct Pair(Ed25519KeyPair);
+
+impl Pair {
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes.copy_from_slice(self.0.sign(message).as_ref());
+        bytes
+    }
+}
+
+/// Reads `whsk_` and the base64 of a seed, or of a seed and its public key (Standard Webhooks).
+pub(super) fn pair(secret: &Secret, nth: usize) -> Result<Pair, Error> {
+    let text = secret.expose();
+    if text.starts_with(PUBLIC) {
+        return Err(Error::KeyPublic { nth });
+    }
+    let bytes = text.strip_prefix(PRIVATE).and_then(base64).ok_or(Error::KeySeed { nth })?;
+    let bytes = Zeroizing::new(bytes);
+    let pair = match bytes.len() {
+        32 => Ed25519KeyPair::from_seed_unchecked(&bytes),
+        64 => Ed25519KeyPair::from_seed_and_public_key(&bytes[..32], &bytes[32..]),
+        _ => return Err(Error::KeySeed { nth }),
+    };
+    pair.map(Pair).map_err(|_| Error::KeyHalves { nth })
+}
+
+/// A key of HMAC-SHA256 that is a secret's own text.
+pub(super) fn text_key(secret: &Secret, nth: usize) -> Result<Hmac<Sha256>, Error> {
+    key_bytes(KeyForm::Text, secret.expose(), nth).map(|bytes| keyed(&bytes))
 }
 
 /// Keys are equal when they sign alike; nothing else of them can be seen.
@@ -52,23 +104,21 @@ impl PartialEq for Key {
     }
 }
 
-/// A signature as text. All those of one scheme have the same length.
+/// A signature as text. All those of one algorithm have the same length.
 pub(super) struct Signature {
     text: [u8; LONGEST],
     length: usize,
+    /// Made with a private key.
+    pub(super) asymmetric: bool,
 }
 
 impl Signature {
     fn new(encoding: Encoding, bytes: &[u8]) -> Signature {
-        let encoding = match encoding {
-            Encoding::Base64 => &BASE64,
-            Encoding::Base64Url => &BASE64URL_NOPAD,
-            Encoding::Hex => &HEXLOWER,
-        };
+        let encoding = alphabet(encoding);
         let mut text = [0; LONGEST];
         let length = encoding.encode_len(bytes.len());
         encoding.encode_mut(bytes, &mut text[..length]);
-        Signature { text, length }
+        Signature { text, length, asymmetric: false }
     }
 
     pub(super) fn text(&self) -> &[u8] {
@@ -76,13 +126,20 @@ impl Signature {
     }
 }
 
+fn alphabet(encoding: Encoding) -> data_encoding::Encoding {
+    match encoding {
+        Encoding::Base64 => BASE64,
+        Encoding::Base64Url => BASE64URL_NOPAD,
+        Encoding::Hex => HEXLOWER,
+    }
+}
+
 fn key_bytes(form: KeyForm, text: &str, nth: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
     let decoded = match form {
         KeyForm::Base64 => base64(text),
         KeyForm::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok(),
-        KeyForm::Standard if text.starts_with("whsk_") => {
-            return Err(Error::NotAvailable { what: "signing with an Ed25519 key (`whsk_…`)" });
-        }
+        KeyForm::Standard | KeyForm::Text if text.starts_with(PUBLIC) => return Err(Error::KeyPublic { nth }),
+        KeyForm::Text if text.starts_with(PRIVATE) => return Err(Error::KeyPrivate { nth }),
         KeyForm::Standard => base64(text.strip_prefix("whsec_").unwrap_or(text)),
         KeyForm::Text => Some(text.as_bytes().to_vec()),
     };
@@ -110,6 +167,10 @@ fn authenticate<'a, M: Mac + Clone>(mac: &M, pieces: impl Iterator<Item = &'a [u
     pieces.for_each(|piece| mac.update(piece));
     mac.finalize().into_bytes()
 }
+
+/// Before an Ed25519 private key, and before a public one.
+const PRIVATE: &str = "whsk_";
+const PUBLIC: &str = "whpk_";
 
 /// SHA-512 in hex.
 const LONGEST: usize = 128;
@@ -150,9 +211,33 @@ mod tests {
             (KeyForm::Standard, "whsec_", "secret 2 is empty"),
             (KeyForm::Standard, "whsec_aGk=", "secret 2 has 2 bytes: the scheme wants 24 to 64"),
             (KeyForm::Standard, &long, "secret 2 has 65 bytes: the scheme wants 24 to 64"),
-            (KeyForm::Standard, "whsk_hunter2", "signing with an Ed25519 key (`whsk_…`) is not available yet"),
+            (
+                KeyForm::Standard,
+                "whpk_AAAA",
+                "secret 2 is a public key (`whpk_`): a signature is made with the private one (`whsk_`)",
+            ),
+            (KeyForm::Text, "whsk_AAAA", "secret 2 is an Ed25519 key (`whsk_`), which this scheme cannot use"),
         ] {
             assert_eq!(key(form, text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn an_ed25519_key_is_a_seed_with_or_without_its_public_half() {
+        let seed = [7u8; 32];
+        let secret = |bytes: &[u8]| Secret::new(format!("whsk_{}", BASE64.encode(bytes)));
+        let alone = pair(&secret(&seed), 0).unwrap();
+        let public = ring::signature::KeyPair::public_key(&alone.0).as_ref().to_vec();
+        let whole = pair(&secret(&[&seed[..], &public].concat()), 0).unwrap();
+        assert_eq!(alone.sign(b"m"), whole.sign(b"m"));
+        let verified =
+            ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &public).verify(b"m", &alone.sign(b"m"));
+        assert!(verified.is_ok());
+        for (bytes, error) in [
+            ([&seed[..], &[1; 32]].concat(), "the public half of secret 1 does not belong to its private one"),
+            (vec![1; 31], "secret 1 is no Ed25519 key: `whsk_` and the base64 of 32 bytes, or of 64 with the public key"),
+        ] {
+            assert_eq!(pair(&secret(&bytes), 0).err().unwrap().to_string(), error);
         }
     }
 

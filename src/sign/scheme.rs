@@ -30,11 +30,10 @@ impl Scheme {
     /// The names [`Scheme::preset`] knows, in alphabetical order.
     pub const PRESETS: &'static [&'static str] = &["github", "shopify", "slack", "standard", "stripe", "x-signature"];
 
-    /// The scheme of that name; one of the interface that cannot be made yet is an error of its own.
+    /// The scheme of that name.
     pub fn preset(name: &str) -> Result<Scheme, Error> {
         match TABLE.iter().find(|preset| preset.name == name) {
             Some(preset) => Ok(preset.scheme()),
-            None if name == "http-message" => Err(Error::NotAvailable { what: "the scheme `http-message`" }),
             None => Err(Error::UnknownScheme { name: name.to_owned() }),
         }
     }
@@ -95,7 +94,7 @@ pub enum KeyForm {
     Base64,
     /// Either case.
     Hex,
-    /// `whsec_` and base64, or base64 alone, of 24 to 64 bytes (Standard Webhooks).
+    /// `whsec_` and base64, or base64 alone, of 24 to 64 bytes; or `whsk_` and an Ed25519 key (Standard Webhooks).
     Standard,
     /// The text's own bytes.
     Text,
@@ -288,13 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_preset_says_whether_it_will_be_one() {
-        let message = |name| Scheme::preset(name).unwrap_err().to_string();
-        assert_eq!(message("http-message"), "the scheme `http-message` is not available yet");
+    fn what_is_no_preset_says_what_there_is() {
         assert_eq!(
-            message("GitHub"),
-            "there is no signature scheme `GitHub`: known are `github`, `shopify`, `slack`, `standard`, `stripe`, `x-signature` \
-             and `hmac`"
+            Scheme::preset("GitHub").unwrap_err().to_string(),
+            "there is no signature scheme `GitHub`: known are `github`, `shopify`, `slack`, `standard`, `stripe`, \
+             `x-signature`, `hmac` and `http-message`"
         );
     }
 

@@ -1,6 +1,7 @@
 //! Signing and verifying as senders and receivers see it; the room's parts have tests of their own.
 
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use proptest::prelude::*;
 use sha2::Sha256;
 
@@ -9,8 +10,16 @@ use super::*;
 /// 2023-11-14T22:13:20.987Z
 const MILLIS: u64 = 1_700_000_000_987;
 const BODY: &[u8] = br#"{"type":"user.created","data":{"id":7}}"#;
-const STAMP: Stamp<'static> =
-    Stamp { id: "evt_1", event_type: "user.created", unix_millis: MILLIS, method: "POST", path: "/hooks?a=1", body: BODY };
+const STAMP: Stamp<'static> = Stamp {
+    id: "evt_1",
+    event_type: "user.created",
+    unix_millis: MILLIS,
+    method: "POST",
+    path: "/hooks?a=1",
+    target_uri: "",
+    content_type: b"",
+    body: BODY,
+};
 const WHSEC: [&str; 3] =
     ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"];
 
@@ -20,6 +29,13 @@ fn secrets(texts: &[&str]) -> Vec<Secret> {
 
 fn preset(name: &str, texts: &[&str]) -> Signer {
     Signer::new(Scheme::preset(name).unwrap(), &secrets(texts)).unwrap()
+}
+
+fn templated(signer: &Signer) -> &templated::Templated {
+    match &signer.0 {
+        Kind::Template(template) => template,
+        Kind::Message(_) => panic!("a message has no template"),
+    }
 }
 
 fn scheme(signed: &str, headers: &[(&'static str, &str)]) -> Scheme {
@@ -264,11 +280,12 @@ proptest! {
         secret in "[ -~]{1,80}",
         at in any::<prop::sample::Index>(),
     ) {
-        let stamp = Stamp { id: &id, event_type: &event_type, unix_millis, method: "PUT", path: &path, body: &body };
+        let (target_uri, content_type) = ("", &b""[..]);
+        let stamp = Stamp { id: &id, event_type: &event_type, unix_millis, method: "PUT", path: &path, target_uri, content_type, body: &body };
         let others = signers(&["other", "one more"]);
         for ((name, signer), (_, other)) in signers(&[&secret, "second"]).into_iter().zip(others) {
             let headers = sent(&signer, &stamp);
-            let covered = |placeholder| signer.signed.uses(Signed::Field(placeholder));
+            let covered = |placeholder| templated(&signer).signed.uses(Signed::Field(placeholder));
             let timed = covered(Field::Timestamp) || covered(Field::TimestampMs);
             let expected = Verified { timestamp: timed.then_some(unix_millis / 1000) };
             prop_assert_eq!(verified(&signer, &headers, &stamp), Ok(expected), "{}", name);
@@ -280,10 +297,10 @@ proptest! {
             prop_assert_eq!(verified(&other, &headers, &stamp), Err(VerifyError::Mismatch), "{}: the secret", name);
 
             let later = sent(&signer, &Stamp { unix_millis: unix_millis + 1000, ..stamp });
-            for (header, _) in &signer.headers {
+            for header in signer.header_names() {
                 let mut mixed = headers.clone();
                 mixed.insert(header.clone(), later[header].clone());
-                let together = signer.headers.len() == 1;
+                let together = signer.header_names().count() == 1;
                 if timed && !together && later[header] != headers[header] {
                     prop_assert!(verified(&signer, &mixed, &stamp).is_err(), "{}: the time", name);
                 }
@@ -417,3 +434,20 @@ fn an_id_in_a_header_of_the_scheme_stands_in_for_webhook_id() {
 
 const SECONDS_OUT_OF_MILLIS: &str = "seconds out of milliseconds";
 const NOT_COVERED: [&str; 3] = ["x-github-event", "x-github-delivery", "x-signature-algo"];
+
+#[test]
+fn an_ed25519_key_signs_as_v1a_beside_those_that_sign_as_v1() {
+    let private = format!("whsk_{}", data_encoding::BASE64.encode(&[7; 32]));
+    let signer = preset("standard", &[WHSEC[0], &private]);
+    let headers = sent(&signer, &STAMP);
+    let text = headers["webhook-signature"].to_str().unwrap();
+    let (hmac, ed25519) = text.split_once(" v1a,").unwrap();
+    assert!(hmac.starts_with("v1,"), "{text}");
+    let message = [&b"evt_1.1700000000."[..], BODY].concat();
+    let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    assert_eq!(data_encoding::BASE64.decode(ed25519.as_bytes()).unwrap(), pair.sign(&message).as_ref());
+    for one in [WHSEC[0], &private] {
+        assert!(verified(&preset("standard", &[one]), &headers, &STAMP).is_ok(), "{one}");
+    }
+    assert_eq!(verified(&preset("standard", &[WHSEC[1]]), &headers, &STAMP), Err(VerifyError::Mismatch));
+}

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{
-    Signer, Text, Values,
     mac::Signature,
     scheme::{Field, Header, Signed},
     template::{Part, Placeholder, Template},
+    templated::{Templated, Text, Values},
 };
 
 /// A request whose signature is right.
@@ -25,22 +25,24 @@ pub struct Verified {
 /// Why a request is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
+    #[error("the body is not the one that was signed")]
+    Digest,
     #[error("the signature is not one of this request made with a known secret")]
     Mismatch,
     #[error("the header `{name}` is missing")]
     Missing { name: HeaderName },
     #[error("the header `{name}` came more than once")]
     Repeated { name: HeaderName },
+    #[error("the signature does not cover `{component}`")]
+    Uncovered { component: &'static str },
     #[error("the header `{name}` does not have the form of this scheme")]
     Unreadable { name: HeaderName },
     #[error("the signature covers `{{{placeholder}}}`, which no header of this scheme carries")]
     Unsent { placeholder: &'static str },
 }
 
-impl Signer {
-    /// Whether the request was signed with one of the secrets. Of the headers, those that carry the signature or something
-    /// it covers must be there, once and in form; the id is that of `webhook-id`, where there is one.
-    pub fn verify(&self, headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Verified, VerifyError> {
+impl Templated {
+    pub(super) fn verify(&self, headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Verified, VerifyError> {
         let mut found = Found::default();
         found.fields[Field::Method as usize] = Some(method.as_bytes());
         found.fields[Field::Path as usize] = Some(path.as_bytes());

@@ -74,7 +74,6 @@ async fn keys_that_are_not_available_yet_say_so() {
         "proxy = \"http://proxy:3128\"",
         "tls = { ca = \"ca.pem\" }",
         "auth = { type = \"oauth2\", token_url = \"https://x/\", client_id = \"i\", client_secret = \"s\" }",
-        "signature = { scheme = \"http-message\", key_id = \"k\", secrets = [\"s\"] }",
     ]
     .iter()
     .map(|key| format!("{endpoint}{key}\n{route}"))

@@ -21,7 +21,7 @@ fn the_example_config_is_valid_as_it_is_and_with_everything_switched_on() {
     let all = read(&EXAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n"));
     let names = |config: &Config| config.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&as_it_is), ["hello"]);
-    assert_eq!(names(&all), ["hello", "billing", "cases", "marketplace", "videos", "support", "partner"]);
+    assert_eq!(names(&all), ["hello", "billing", "cases", "marketplace", "videos", "support", "ledger", "partner"]);
     assert_eq!((as_it_is.routes.len(), all.routes.len()), (1, 4));
     assert_eq!(all.listen.tokens.len(), 1);
 }
@@ -151,6 +151,7 @@ fn read(text: &str) -> Config {
     let outside = Outside {
         variable: Box::new(|name| match name {
             "STATE_DIRECTORY" => Err(VarError::NotPresent),
+            "LEDGER_KEY" => Ok("whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()),
             "PARTNER_URL" => Ok("https://partner.example.com/hooks".into()),
             _ => Ok(SECRET.into()),
         }),

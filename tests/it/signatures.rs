@@ -1,9 +1,10 @@
 //! Every scheme verifies on the receivers' side, whatever the body is made of.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use sha2::{Digest, Sha256};
 
 use crate::support::{
-    Receiver, Request, Sidecar, everything_to,
+    Receiver, Request, Sidecar, everything_to, run,
     signature::{assert_verifies, sha256},
 };
 
@@ -87,4 +88,102 @@ async fn secrets_come_from_files_without_their_last_newline() {
     sidecar.event(EVENT).await.accepted();
     let request = receiver.received(1).await.remove(0);
     assert_eq!(request.header("x-signature"), HEXLOWER.encode(&sha256(b"with spaces ", &[&request.body])));
+}
+
+#[tokio::test]
+async fn what_the_binary_signs_the_binary_verifies_in_every_way_there_is() {
+    let seed = BASE64.encode(&[9; 32]);
+    let ed25519 = format!("whsk_{seed}");
+    let folder = tempfile::tempdir().unwrap();
+    for (keys, flags, secret) in [
+        ("scheme = \"standard\"", vec!["--scheme", "standard"], ed25519.as_str()),
+        ("scheme = \"http-message\", key_id = \"shop \\\"1\\\"\"", vec!["--scheme", "http-message"], "a shared secret"),
+        (
+            "scheme = \"http-message\", key_id = \"k\", algorithm = \"ed25519\"",
+            vec!["--scheme", "http-message", "--algorithm", "ed25519"],
+            ed25519.as_str(),
+        ),
+        (
+            "scheme = \"hmac\", signed = \"{timestamp}:{path}:{body}\", algorithm = \"sha512\", encoding = \"base64\", headers = { X-Sig = \"{timestamp}/{signature}\" }",
+            vec![
+                "--scheme",
+                "hmac",
+                "--signed",
+                "{timestamp}:{path}:{body}",
+                "--algorithm",
+                "sha512",
+                "--encoding",
+                "base64",
+                "--signature-header",
+                "x-sig: {timestamp}/{signature}",
+            ],
+            "text",
+        ),
+    ] {
+        let receiver = Receiver::replying([200]).await;
+        let keys = format!("signature = {{ {keys}, secrets = [\"{secret}\"] }}");
+        let url = format!("{}/in?x=1", receiver.url());
+        let sidecar = Sidecar::start(&everything_to(&[("hook", &url, &keys)])).await;
+        sidecar.event(EVENT).await.accepted();
+        let request = receiver.received(1).await.remove(0);
+        let text: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        std::fs::write(folder.path().join("headers"), text).unwrap();
+        std::fs::write(folder.path().join("body"), &request.body).unwrap();
+        std::fs::write(folder.path().join("changed"), [&request.body[..], b" "].concat()).unwrap();
+        let verify = |body: &'static str, secret: String, url: String| {
+            let mut arguments = vec!["verify".to_owned()];
+            arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+            arguments.extend(["--secret", &secret, "--headers", "headers", "--body", body, "--url", &url].map(str::to_owned));
+            let folder = folder.path().to_owned();
+            async move { run(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
+        };
+        let said = verify("body", secret.to_owned(), url.clone()).await;
+        assert!(said.code == 0 && said.stdout.contains("verifies, made "), "{keys}: {} {}", said.stdout, said.stderr);
+        assert_eq!(verify("changed", secret.to_owned(), url.clone()).await.code, 1, "{keys}: another body");
+        let other = if secret.starts_with("whsk_") { format!("whsk_{}", BASE64.encode(&[8; 32])) } else { "other".to_owned() };
+        assert_eq!(verify("body", other, url.clone()).await.code, 1, "{keys}: another secret");
+        if !keys.contains("standard") {
+            assert_eq!(verify("body", secret.to_owned(), url.replace("x=1", "x=2")).await.code, 1, "{keys}: another URL");
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_message_writes_what_the_interface_shows() {
+    let request = signed("signature = { scheme = \"http-message\", key_id = \"k1\", secrets = [\"s3cret\"] }").await;
+    let digest = BASE64.encode(&Sha256::digest(&request.body));
+    assert_eq!(request.header("content-digest"), format!("sha-256=:{digest}:"));
+    let input = request.header("signature-input");
+    let created = input.split("created=").nth(1).unwrap().split(';').next().unwrap();
+    let covered = "(\"@method\" \"@target-uri\" \"content-type\" \"content-digest\")";
+    let parameters = format!("{covered};created={created};keyid=\"k1\";alg=\"hmac-sha256\"");
+    assert_eq!(input, format!("sig1={parameters}"));
+    let base = format!(
+        "\"@method\": POST\n\"@target-uri\": http://{}/in?x=1\n\"content-type\": application/json\n\
+         \"content-digest\": sha-256=:{digest}:\n\"@signature-params\": {parameters}",
+        request.header("host")
+    );
+    assert_eq!(request.header("signature"), format!("sig1=:{}:", BASE64.encode(&sha256(b"s3cret", &[base.as_bytes()]))));
+}
+
+#[tokio::test]
+async fn keys_that_are_none_are_refused_at_load_without_being_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for (keys, says) in [
+        ("scheme = \"standard\", secrets = [\"whsk_c2hvcnQ=\"]", "secret 1 is no Ed25519 key"),
+        ("scheme = \"standard\", secrets = [\"whpk_c2hvcnQ=\"]", "secret 1 is a public key"),
+        ("scheme = \"github\", secrets = [\"whsk_c2hvcnQ=\"]", "which this scheme cannot use"),
+        ("scheme = \"http-message\", secrets = [\"x\"]", "needs `key_id`"),
+        ("scheme = \"http-message\", key_id = \"k\", algorithm = \"ed25519\", secrets = [\"c2hvcnQ=\"]", "no Ed25519 key"),
+        ("scheme = \"http-message\", key_id = \"\\u00e9\", secrets = [\"c2hvcnQ=\"]", "visible ASCII"),
+        ("scheme = \"github\", key_id = \"k\", secrets = [\"c2hvcnQ=\"]", "`key_id` does not belong to the scheme `github`"),
+    ] {
+        let config = everything_to(&[("hook", "http://127.0.0.1:9/", &format!("signature = {{ {keys} }}"))]);
+        let error = Sidecar::refusal(folder.path(), &config).await.unwrap_or_else(|| panic!("no error with {keys}"));
+        let text = error.to_string();
+        assert!(text.contains(says) && !text.contains("c2hvcnQ"), "{keys}: {text}");
+    }
+    let two = "signature = [{ scheme = \"http-message\", key_id = \"a\", secrets = [\"x\"] }, { scheme = \"http-message\", key_id = \"b\", secrets = [\"y\"] }]";
+    let error = Sidecar::refusal(folder.path(), &everything_to(&[("hook", "http://127.0.0.1:9/", two)])).await;
+    assert!(error.unwrap().to_string().contains("the header `content-digest` is already written by `signature`"));
 }

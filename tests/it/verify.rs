@@ -43,8 +43,9 @@ async fn what_cannot_be_read_says_why() {
         ("github", "env:SIDEHOOK_TEST_NOT_SET", "", 2, "SIDEHOOK_TEST_NOT_SET"),
         ("standard", "not base64!", "", 2, "base64"),
         ("githob", "x", "", 2, "github"),
-        ("hmac", "x", "", 2, "config"),
-        ("http-message", "x", "", 2, "not available yet"),
+        ("hmac", "x", "", 2, "no header uses"),
+        ("http-message", "x", "", 1, "`signature-input` is missing"),
+        ("standard", "whpk_AAAA", "", 2, "public key"),
         ("github", "x", "POST / HTTP/1.1\n", 1, "line 1"),
     ] {
         let (ended, text) = verify(folder.path(), scheme, secret, headers, "").await;

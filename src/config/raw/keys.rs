@@ -164,7 +164,7 @@ pub(super) static ORDER: Home = within("order", &["key"]);
 pub(super) static XML: Home = within("xml", &["root"]);
 pub(super) static AUTH: Home = within("auth", &["type", "username", "password", "token", "header", "value"]);
 pub(super) static SIGNATURE: Home =
-    within("signature", &["scheme", "secrets", "algorithm", "encoding", "key", "signed", "headers", "each", "join"]);
+    within("signature", &["scheme", "secrets", "algorithm", "encoding", "key", "signed", "headers", "each", "join", "key_id"]);
 /// A value that is named instead of written.
 pub(super) static REFERENCE: Home = top("", &["env", "file", "credential"]);
 

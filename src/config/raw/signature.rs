@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::{
     keys,
     reader::{At, Node, Section, in_file_order},
-    values::{one_of, some, string, text},
+    values::{filled, one_of, some, string, text},
 };
 use crate::{
     config::{
@@ -16,13 +16,13 @@ use crate::{
         secrets::Text,
         source::Span,
     },
-    sign::{self, Scheme},
+    sign::{self, MessageAlgorithm, MessageScheme, Recipe, Scheme},
 };
 
 #[derive(Clone)]
 pub(crate) struct Signature {
     pub(crate) span: Span,
-    pub(crate) scheme: Scheme,
+    pub(crate) recipe: Recipe,
     pub(crate) secrets: Vec<At<Text>>,
 }
 
@@ -43,38 +43,38 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
     let secrets = section.require("secrets", some(text));
     let name = section.require("scheme", scheme_name)?;
     let own: &[&str] = match &*name.value {
-        "hmac" => &keys::SIGNATURE.keys[2..],
+        "hmac" => TEMPLATE,
+        "http-message" => &["algorithm", "key_id"],
         "x-signature" => &["encoding"],
         _ => &[],
     };
     for key in keys::SIGNATURE.keys[2..].iter().filter(|key| !own.contains(key)) {
         if let Some(node) = section.node(key) {
-            let message = format!("`{key}` is fixed by the scheme `{}`", name.value);
-            section.problems.push(Problem::error(Code::Conflict, &node.span, message).help("scheme = \"hmac\" has it"));
+            let message = format!("`{key}` does not belong to the scheme `{}`", name.value);
+            let owner = if *key == "key_id" { "http-message" } else { "hmac" };
+            let help = format!("scheme = \"{owner}\" has it");
+            section.problems.push(Problem::error(Code::Conflict, &node.span, message).help(help));
         }
     }
-    let scheme = match &*name.value {
-        "hmac" => hmac(&mut section)?,
+    let recipe = match &*name.value {
+        "hmac" => hmac(&mut section)?.into(),
+        "http-message" => message(&mut section)?.into(),
         preset => {
             let mut scheme = Scheme::preset(preset).ok()?;
             if let Some(encoding) = section.read("encoding", named(sign::Encoding::NAMES)).filter(|_| !own.is_empty()) {
                 scheme.encoding = encoding.value;
             }
-            scheme
+            scheme.into()
         }
     };
-    Some(Signature { span: name.span, scheme, secrets: secrets?.value })
+    Some(Signature { span: name.span, recipe, secrets: secrets?.value })
 }
 
 fn scheme_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let name = string(node, problems)?;
     match Scheme::preset(&name) {
         Ok(_) => Some(name),
-        Err(_) if name == "hmac" => Some(name),
-        Err(error @ sign::Error::NotAvailable { .. }) => {
-            problems.push(Problem::error(Code::NotAvailable, &node.span, error.to_string()));
-            None
-        }
+        Err(_) if name == "hmac" || name == "http-message" => Some(name),
         Err(_) => node.bad(one_of(&name, Scheme::PRESETS.iter().copied().chain(["hmac", "http-message"])), problems),
     }
 }
@@ -94,6 +94,17 @@ fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
     set(&mut scheme.each, each);
     set(&mut scheme.join, join);
     Some(scheme)
+}
+
+fn message(section: &mut Section<'_, '_>) -> Option<MessageScheme> {
+    let key_id = section.require("key_id", filled);
+    let algorithm = section.read("algorithm", named(MessageAlgorithm::NAMES));
+    let algorithm = match algorithm {
+        Some(algorithm) => algorithm.value,
+        None if section.has("algorithm") => return None,
+        None => MessageAlgorithm::HmacSha256,
+    };
+    Some(MessageScheme { algorithm, key_id: key_id?.value })
 }
 
 fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(HeaderName, sign::Template<sign::Header>)>> {
@@ -136,3 +147,6 @@ fn set<T>(setting: &mut T, typed: Option<At<T>>) {
         *setting = typed.value;
     }
 }
+
+/// The keys of a template of one's own.
+const TEMPLATE: &[&str] = &["algorithm", "encoding", "key", "signed", "headers", "each", "join"];

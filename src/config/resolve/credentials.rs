@@ -143,13 +143,18 @@ fn basic(username: &At<Text>, password: &At<Text>, secrets: &mut Vec<Secret>, sc
 fn signer(typed: &raw::Signature, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Signer> {
     let keys: Vec<_> = typed.secrets.iter().map(|secret| scope.secret(secret)).collect();
     let keys: Vec<_> = keys.into_iter().collect::<Option<_>>()?;
-    let signer = Signer::new(typed.scheme.clone(), &keys);
+    let signer = Signer::new(typed.recipe.clone(), &keys);
     secrets.extend(keys);
     signer
         .map_err(|error| {
             let (code, span) = match &error {
-                sign::Error::NotAvailable { .. } => (Code::NotAvailable, &typed.span),
-                sign::Error::KeyEmpty { nth } | sign::Error::KeyLength { nth, .. } | sign::Error::KeyText { nth, .. } => {
+                sign::Error::KeyEmpty { nth }
+                | sign::Error::KeyHalves { nth }
+                | sign::Error::KeyLength { nth, .. }
+                | sign::Error::KeyPrivate { nth }
+                | sign::Error::KeyPublic { nth }
+                | sign::Error::KeySeed { nth }
+                | sign::Error::KeyText { nth, .. } => {
                     (Code::Secret, typed.secrets.get(*nth).map_or(&typed.span, |secret| &secret.span))
                 }
                 _ => (Code::BadValue, &typed.span),

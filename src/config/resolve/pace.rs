@@ -71,7 +71,7 @@ fn objections(typed: &raw::Endpoint) -> Vec<String> {
         }
     }
     for signature in typed.signatures.iter().flat_map(|signatures| &signatures.value) {
-        if signature.scheme.uses_type() {
+        if signature.recipe.uses_type() {
             against.push("a signature that tells the event's type, as `github` does".to_owned());
         }
     }
