@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Uri};
+use zeroize::Zeroizing;
 
 use crate::{
     encode::Shape,
@@ -56,6 +57,9 @@ pub struct Endpoint {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     pub tls: bool,
+    /// Beyond the usual: the system's authorities, no certificate of our own, the host's name.
+    pub tls_settings: Option<Arc<Tls>>,
+    pub http: Http,
     /// A name or an address, without brackets.
     pub host: Box<str>,
     pub port: u16,
@@ -70,6 +74,34 @@ pub struct Target {
     pub uri_text: Box<str>,
     /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
     pub shown: Box<str>,
+}
+
+/// How the receiver proves who it is, and this side to it.
+#[derive(Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates in DER of whom to trust besides the system's authorities.
+    pub ca: Vec<Box<[u8]>>,
+    pub identity: Option<Identity>,
+    /// Asked for and verified in place of the URL's host.
+    pub server_name: Option<Box<str>>,
+}
+
+/// A certificate of this side, and its key.
+#[derive(PartialEq, Eq)]
+pub struct Identity {
+    /// In DER, the certificate first.
+    pub chain: Vec<Box<[u8]>>,
+    /// In DER: PKCS#8, PKCS#1 or SEC1.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    /// What TLS agrees on (RFC 7301); without TLS 1.1.
+    Auto,
+    One,
+    Two,
 }
 
 /// Which addresses an endpoint may be dialled at.
@@ -126,6 +158,8 @@ impl Target {
         let absolute = format!("{}://{host_text}{path_and_query}", if tls { "https" } else { "http" });
         Ok(Target {
             tls,
+            tls_settings: None,
+            http: Http::Auto,
             host: host.into(),
             port,
             network: Network::Any,

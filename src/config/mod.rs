@@ -19,6 +19,7 @@ mod reload;
 mod resolve;
 mod secrets;
 mod source;
+mod tls;
 mod units;
 
 #[cfg(test)]

@@ -152,8 +152,8 @@ pub(super) fn read_bounded(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// No key or password is larger.
-const LARGEST: u64 = 64 << 10;
+/// No key or password is larger, nor a list of authorities.
+const LARGEST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -136,8 +136,10 @@ impl Attempt<'_> {
         mut idle: Option<Kept<T::Connection>>,
     ) -> Result<(Head, Kept<T::Connection>), Failure> {
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
+        // Once is enough: a receiver that takes nothing must not be dialled for ever.
+        let mut again = false;
         loop {
-            let kept_alive = idle.is_some();
+            let was_idle = idle.is_some();
             let Kept { mut connection, dialled } = match idle.take() {
                 Some(kept) => kept,
                 // Boxed, for it is rare and large: an attempt over a connection that is there takes no memory for it.
@@ -147,6 +149,7 @@ impl Attempt<'_> {
                     Kept { connection, dialled: self.started }
                 }
             };
+            let kept_alive = was_idle || (!again && transport.is_used(&connection));
             let attempt = pipeline::Attempt {
                 event: self.content.head(),
                 body: self.content.body(),
@@ -159,7 +162,7 @@ impl Attempt<'_> {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
                 Ok(Ok(head)) => return Ok((head, Kept { connection, dialled })),
                 // The receiver had closed the connection before this request: it has not seen it.
-                Ok(Err(broken)) if kept_alive && broken.silent => {}
+                Ok(Err(broken)) if kept_alive && broken.silent => again = !was_idle,
                 Ok(Err(broken)) => return Err(broken.failure),
             }
         }

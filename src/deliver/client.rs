@@ -1,6 +1,6 @@
-//! Connections to receivers: TLS by rustls, HTTP/1.1 by hyper, over what `dial` has connected.
+//! Connections to receivers: TLS by `tls`, HTTP by hyper, over what `dial` has connected.
 //!
-//! A [`Link`] is one connection with the future that drives it; whoever sends a request polls both, so that a delivery
+//! A [`LinkOne`] is one connection with the future that drives it; whoever sends a request polls both, so that a delivery
 //! wakes one task, not two.
 
 use std::{
@@ -25,30 +25,41 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::OnceCell,
     time::{Instant as Clock, timeout_at},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
-use super::{Broken, Head, Rest, Transport, dial, dial::OwnListeners, resolver::Resolver};
+use super::{
+    Broken, Head, Rest, Transport, dial,
+    dial::OwnListeners,
+    resolver::Resolver,
+    tls::{self, Security},
+    two::{LinkTwo, Shared, SharedLinks},
+};
 use crate::{
-    endpoint::Target,
+    endpoint::{Http, Target},
     retry::{ErrorCode, Failure},
 };
 
-/// Dials receivers. One per sidecar; the TLS settings are made when the first https endpoint is dialled.
+/// Dials receivers. One per sidecar.
 pub struct Client {
-    tls: OnceCell<TlsConnector>,
+    security: Security,
+    shared: SharedLinks,
     resolver: Resolver,
     own: Arc<OwnListeners>,
 }
 
-/// One connection.
-pub struct Link {
+/// One connection, or with HTTP/2 a part in one.
+pub enum Link {
+    One(Box<LinkOne>),
+    Two(LinkTwo),
+}
+
+/// A connection of HTTP/1.1.
+pub struct LinkOne {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Option<Pin<Box<Driver>>>,
     /// Bytes the receiver has sent on this connection.
@@ -64,25 +75,60 @@ impl Transport for Client {
     type Connection = Link;
 
     async fn dial(&self, target: &Target) -> Result<Link, Failure> {
-        let tcp = dial::connect(target, &self.resolver, &self.own).await?;
-        let stream = if target.tls { Stream::Tls(Box::new(self.secure(target, tcp).await?)) } else { Stream::Plain(tcp) };
-        let seen = Arc::new(AtomicU64::new(0));
-        let stream = TokioIo::new(Counted { stream, seen: Arc::clone(&seen) });
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .handshake(stream)
-            .await
-            .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
-        Ok(Link { sender, driver: Some(Box::pin(driver)), seen, body: None, headers: HeaderMap::with_capacity(HEADERS) })
+        if target.http == Http::One || !(target.tls || target.http == Http::Two) {
+            return self.connect(target).await?.one().await;
+        }
+        // Whoever comes while one is being made gets a part in it.
+        let place = self.shared.place(target);
+        let mut shared = place.lock().await;
+        if let Some(link) = shared.part() {
+            return Ok(Link::Two(link));
+        }
+        if shared.is_one() {
+            // Dialled side by side, as one connection carries one request at a time.
+            drop(shared);
+            return self.connect(target).await?.either(target, &place).await;
+        }
+        let connected = self.connect(target).await?;
+        let link = connected.handshake(target, &mut shared).await?;
+        Ok(link)
     }
 
     fn header_map(&self, link: &mut Link) -> HeaderMap {
-        std::mem::take(&mut link.headers)
+        match link {
+            Link::One(link) => std::mem::take(&mut link.headers),
+            Link::Two(_) => HeaderMap::new(),
+        }
+    }
+
+    fn is_used(&self, link: &Link) -> bool {
+        matches!(link, Link::Two(link) if link.is_used())
     }
 
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
-        let seen_before = link.seen.load(Relaxed);
-        let Link { sender, driver, seen, body, headers } = link;
+        match link {
+            Link::One(link) => link.exchange(request).await,
+            Link::Two(link) => link.exchange(request).await,
+        }
+    }
+
+    async fn rest(&self, link: Link) -> Rest<Link> {
+        match link {
+            Link::One(link) => {
+                let Rest { beginning, connection } = link.rest().await;
+                Rest { beginning, connection: connection.map(Link::One) }
+            }
+            Link::Two(link) => {
+                let Rest { beginning, connection } = link.rest().await;
+                Rest { beginning, connection: connection.map(Link::Two) }
+            }
+        }
+    }
+}
+impl LinkOne {
+    async fn exchange(&mut self, request: Request<Bytes>) -> Result<Head, Broken> {
+        let seen_before = self.seen.load(Relaxed);
+        let LinkOne { sender, driver, seen, body, headers } = self;
         if !sender.is_ready() {
             // An error here is the connection's, and sending says so.
             let _ = drive(driver, sender.ready()).await;
@@ -112,14 +158,14 @@ impl Transport for Client {
         Ok(Head { status: head.status.as_u16(), is_whole: is_whole && driver.is_some(), retry_after })
     }
 
-    async fn rest(&self, mut link: Link) -> Rest<Link> {
-        let Some(mut body) = link.body.take() else {
-            return Rest { beginning: Vec::new(), connection: link.driver.is_some().then_some(link) };
+    async fn rest(mut self: Box<Self>) -> Rest<Box<LinkOne>> {
+        let Some(mut body) = self.body.take() else {
+            return Rest { beginning: Vec::new(), connection: self.driver.is_some().then_some(self) };
         };
         let deadline = Clock::now() + REST_TIMEOUT;
         let (mut beginning, mut read) = (Vec::new(), 0);
         let whole = loop {
-            match timeout_at(deadline, drive(&mut link.driver, body.frame())).await {
+            match timeout_at(deadline, drive(&mut self.driver, body.frame())).await {
                 Err(_) | Ok(None | Some(Some(Err(_)))) => break false,
                 Ok(Some(None)) => break true,
                 Ok(Some(Some(Ok(frame)))) => {
@@ -132,41 +178,58 @@ impl Transport for Client {
                 }
             }
         };
-        let connection = (whole && link.driver.is_some() && !link.sender.is_closed()).then_some(link);
+        let connection = (whole && self.driver.is_some() && !self.sender.is_closed()).then_some(self);
         Rest { beginning, connection }
+    }
+}
+
+/// A connection on which nothing has been said yet but by TLS.
+struct Connected(Stream);
+
+impl Connected {
+    /// Speaks HTTP/1.1.
+    async fn one(self) -> Result<Link, Failure> {
+        let seen = Arc::new(AtomicU64::new(0));
+        let stream = TokioIo::new(Counted { stream: self.0, seen: Arc::clone(&seen) });
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(stream)
+            .await
+            .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
+        let headers = HeaderMap::with_capacity(HEADERS);
+        Ok(Link::One(Box::new(LinkOne { sender, driver: Some(Box::pin(driver)), seen, body: None, headers })))
+    }
+
+    /// Speaks what was agreed on; a connection of HTTP/2 is there for others too.
+    async fn handshake(self, target: &Target, shared: &mut Shared) -> Result<Link, Failure> {
+        if self.0.agreed_on_two() || !target.tls {
+            return shared.two(TokioIo::new(self.0), target).await.map(Link::Two);
+        }
+        shared.set_one();
+        self.one().await
+    }
+
+    /// The same where HTTP/1.1 was agreed on the last time, which may have changed.
+    async fn either(self, target: &Target, place: &tokio::sync::Mutex<Shared>) -> Result<Link, Failure> {
+        if self.0.agreed_on_two() {
+            return place.lock().await.two(TokioIo::new(self.0), target).await.map(Link::Two);
+        }
+        self.one().await
     }
 }
 
 impl Client {
     /// Dials everything but `own`.
     pub fn new(own: Arc<OwnListeners>) -> Client {
-        Client { tls: OnceCell::new(), resolver: Resolver::default(), own }
+        Client { security: Security::default(), shared: SharedLinks::default(), resolver: Resolver::default(), own }
     }
 
-    async fn secure(&self, target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
-        let connector = self.tls.get_or_try_init(connector).await?;
-        let name = ServerName::try_from(target.host.to_string())
-            .map_err(|_| failure(ErrorCode::Tls, format!("`{}` cannot be a certificate's name", target.host)))?;
-        connector.connect(name, tcp).await.map_err(|error| failure(ErrorCode::Tls, tls_error(target, &error)))
-    }
-}
-
-/// TLS with the system's roots; where the system has none (a container from scratch), Mozilla's.
-async fn connector() -> Result<TlsConnector, Failure> {
-    let read = tokio::task::spawn_blocking(|| {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        Ok::<_, rustls::Error>(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
-    });
-    match read.await {
-        Ok(Ok(connector)) => Ok(connector),
-        Ok(Err(error)) => Err(failure(ErrorCode::Tls, error.to_string())),
-        Err(_) => Err(failure(ErrorCode::Tls, "the system's root certificates could not be read")),
+    async fn connect(&self, target: &Target) -> Result<Connected, Failure> {
+        let tcp = dial::connect(target, &self.resolver, &self.own).await?;
+        Ok(Connected(match target.tls {
+            true => Stream::Tls(Box::new(self.security.secure(target, tcp).await?)),
+            false => Stream::Plain(tcp),
+        }))
     }
 }
 
@@ -198,7 +261,12 @@ pub(super) fn failure(code: ErrorCode, error: impl Into<Cow<'static, str>>) -> F
 }
 
 fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
-    let io_kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let by_tls = io_error.and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    if let Some(error) = by_tls {
+        return failure(ErrorCode::Tls, format!("TLS: {}", tls::explained(error)));
+    }
+    let io_kind = io_error.map(io::Error::kind);
     let broken_off = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     let code = match io_kind {
         Some(io::ErrorKind::InvalidData) => ErrorCode::Tls,
@@ -214,12 +282,8 @@ fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
     failure(code, text)
 }
 
-fn tls_error(target: &Target, error: &io::Error) -> String {
-    format!("TLS with {}: {error}", target.host)
-}
-
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -231,7 +295,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A connection's bytes, in the clear or not.
-enum Stream {
+pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -268,6 +332,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
+impl Stream {
+    fn agreed_on_two(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(tls::H2))
+    }
+}
+
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
@@ -301,10 +371,10 @@ impl AsyncWrite for Stream {
 const HEADERS: usize = 12;
 
 /// The longest answer's head that is read.
-const MAX_HEAD: usize = 64 << 10;
+pub(super) const MAX_HEAD: usize = 64 << 10;
 
 /// How much of an answer's body is read before the connection is given up instead.
-const MAX_REST: usize = 64 << 10;
+pub(super) const MAX_REST: usize = 64 << 10;
 
 /// How long an answer's body is read.
 pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,6 +15,8 @@ mod lane;
 mod ping;
 mod reach;
 mod resolver;
+mod tls;
+mod two;
 
 use std::future::Future;
 
@@ -38,6 +40,11 @@ pub trait Transport: Send + Sync + 'static {
     /// A header map to fill for the next request, where the connection has one left over.
     fn header_map(&self, _connection: &mut Self::Connection) -> HeaderMap {
         HeaderMap::new()
+    }
+
+    /// Whether another request was sent over the connection before, though it was dialled just now.
+    fn is_used(&self, _connection: &Self::Connection) -> bool {
+        false
     }
 
     /// Sends `request` and reads the answer's head.

@@ -305,7 +305,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "config",
         uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "log"],
-        outside: Outside::Only(&["mod", "secrets", "reload"]),
+        outside: Outside::Only(&["mod", "secrets", "reload", "tls"]),
     },
     Room {
         name: "app",

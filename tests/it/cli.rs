@@ -70,9 +70,7 @@ async fn keys_that_are_not_available_yet_say_so() {
     let endpoint = "[endpoints.a]\nurl = \"http://x/\"\n";
     let route = "[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n";
     let mut configs: Vec<String> = [
-        "http = \"2\"",
         "proxy = \"http://proxy:3128\"",
-        "tls = { ca = \"ca.pem\" }",
         "auth = { type = \"oauth2\", token_url = \"https://x/\", client_id = \"i\", client_secret = \"s\" }",
     ]
     .iter()

@@ -1,6 +1,6 @@
 //! What a newcomer reads first: `config.example.toml`, as it is and with what is switched off in it switched on; README.md.
 
-use std::{collections::BTreeSet, env::VarError, path::Path};
+use std::{collections::BTreeSet, env::VarError, path::Path, sync::OnceLock};
 
 use serde_json::{Value, json};
 use sidehook::config::{self, Config, Outside};
@@ -105,7 +105,7 @@ fn listed_keys() -> Vec<(String, Option<&'static str>)> {
 /// The keys in `value`, which stands at `path`; names that the user chooses are `NAME`.
 fn collect_keys(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
     let last = path.rsplit('.').next().unwrap();
-    let is_table = last == path || ["NAME", "dedupe", "queue", "retry", "xml"].contains(&last);
+    let is_table = last == path || ["NAME", "dedupe", "queue", "retry", "tls", "xml"].contains(&last);
     if !is_table {
         keys.insert(path.to_owned());
     }
@@ -155,12 +155,25 @@ fn read(text: &str) -> Config {
             "PARTNER_URL" => Ok("https://partner.example.com/hooks".into()),
             _ => Ok(SECRET.into()),
         }),
-        file: Box::new(|_| Ok(SECRET.into())),
+        file: Box::new(|path| match path.extension().and_then(|extension| extension.to_str()) {
+            Some("key") => Ok(identity().1.serialize_pem().into()),
+            Some("pem") => Ok(identity().0.pem().into()),
+            _ => Ok(SECRET.into()),
+        }),
     };
     let config = config::parse(text, Path::new("config.example.toml"), &outside);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     assert!(config.warnings.is_empty(), "{}", config.warnings);
     config
+}
+
+/// A certificate and its key, the same each time.
+fn identity() -> &'static (rcgen::Certificate, rcgen::KeyPair) {
+    static IDENTITY: OnceLock<(rcgen::Certificate, rcgen::KeyPair)> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["shop".to_owned()]).unwrap();
+        (made.cert, made.signing_key)
+    })
 }
 
 fn switched_on(line: &str) -> &str {

@@ -37,6 +37,7 @@ mod signatures;
 mod stored_first;
 mod support;
 mod test;
+mod tls;
 mod transforms;
 mod unix_socket;
 mod verify;

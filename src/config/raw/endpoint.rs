@@ -15,6 +15,7 @@ use super::{
     pace::{self, Pace},
     reader::{At, Harmless, Node, Section, in_file_order},
     signature::{self, Signature},
+    tls::{self, Tls},
     values::{choice, count, duration, filled, flag, fraction, list, one_of, size, some, string, text, time_limit},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         secrets::Text,
     },
     encode,
-    endpoint::{Network, WhenFull},
+    endpoint::{Http, Network, WhenFull},
     envelope::Envelope,
     event, retry,
 };
@@ -56,6 +57,8 @@ pub(crate) struct Endpoint {
     pub(crate) trace: Option<At<bool>>,
     pub(crate) network: Option<At<Network>>,
     pub(crate) pace: Pace,
+    pub(crate) tls: Tls,
+    pub(crate) http: Option<At<Http>>,
     /// Of all that is typed here, however it is laid out.
     pub(crate) digest: Digest,
 }
@@ -165,13 +168,13 @@ fn settings(section: &mut Section<'_, '_>) -> Endpoint {
         trace: section.read("trace", flag),
         network: section.read("network", choice(NETWORKS)),
         pace: pace::read(section),
+        tls: tls::read(section),
+        http: section.read("http", choice(HTTPS)),
         ..Endpoint::default()
     }
 }
 
 fn not_yet(section: &mut Section<'_, '_>) {
-    section.not_yet("tls", &[]);
-    section.not_yet("http", &[Harmless("auto"), Harmless("1.1")]);
     section.not_yet("proxy", &[Harmless("none"), Harmless("env")]);
 }
 
@@ -294,6 +297,7 @@ const ENVELOPES: &[(&str, Option<Envelope>)] = &[
 ];
 const FORMATS: &[(&str, Option<Format>)] =
     &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
+const HTTPS: &[(&str, Option<Http>)] = &[("auto", Some(Http::Auto)), ("1.1", Some(Http::One)), ("2", Some(Http::Two))];
 const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
 const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
 const WHEN_FULL: &[(&str, Option<WhenFull>)] = &[

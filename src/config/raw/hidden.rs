@@ -37,7 +37,16 @@ fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Pro
     for (key, value) in table.iter() {
         let key = key.get_ref();
         let secret = if named { !matches!(&**key, "env" | "file" | "credential") } else { is_secret(key) };
-        hide_value(source, value, secret, problems);
+        match (&**key, value.get_ref()) {
+            // A jq expression, and the path of a file.
+            ("order" | "tls", DeValue::Table(inner)) => {
+                let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");
+                for (inner_key, value) in inner.iter() {
+                    hide_value(source, value, !open(inner_key.get_ref()) && is_secret(inner_key.get_ref()), problems);
+                }
+            }
+            _ => hide_value(source, value, secret, problems),
+        }
     }
 }
 

@@ -90,8 +90,8 @@ const fn within(name: &'static str, keys: &'static [&'static str]) -> Home {
 const LONGEST: usize = 64;
 
 const HOMES: &[&Home] = &[
-    &TOP, &LISTEN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER, &ORDER, &XML,
-    &AUTH, &SIGNATURE,
+    &TOP, &LISTEN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER, &ORDER, &TLS,
+    &XML, &AUTH, &SIGNATURE,
 ];
 
 pub(super) static TOP: Home =
@@ -161,6 +161,7 @@ pub(super) static BOUNDS: Home = within("queue", &["events", "bytes", "when_full
 pub(super) static BATCH: Home = within("batch", &["max_events", "max_bytes", "max_wait"]);
 pub(super) static BREAKER: Home = within("breaker", &["failures", "pause"]);
 pub(super) static ORDER: Home = within("order", &["key"]);
+pub(super) static TLS: Home = within("tls", &["ca", "certificate", "key", "server_name"]);
 pub(super) static XML: Home = within("xml", &["root"]);
 pub(super) static AUTH: Home = within("auth", &["type", "username", "password", "token", "header", "value"]);
 pub(super) static SIGNATURE: Home =

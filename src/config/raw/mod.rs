@@ -13,6 +13,7 @@ mod keys;
 mod pace;
 mod reader;
 mod signature;
+mod tls;
 mod values;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(super) use self::{
     pace::{Order, Pace},
     reader::At,
     signature::Signature,
+    tls::Tls,
 };
 use self::{
     keys::Home,

@@ -8,14 +8,14 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use http::{HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 
-use super::{Scope, bytes, credentials, merge, or, pace};
+use super::{Scope, bytes, credentials, merge, or, pace, tls};
 use crate::{
     config::{
         problems::{Code, Problem},
         raw::{self, At, Backoff},
     },
     encode::{self, Shape},
-    endpoint::{Bounds, Digest, Endpoint, Network, Success, Target, WhenFull},
+    endpoint::{Bounds, Digest, Endpoint, Http, Network, Success, Target, WhenFull},
     envelope::Envelope,
     event::cloud,
     retry,
@@ -37,7 +37,7 @@ pub(super) fn resolve(
         scope.error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
     }
     let mut secrets = Vec::new();
-    let target = target(typed, &mut secrets, scope);
+    let target = target(own, typed, &mut secrets, scope);
     let shape = shape(typed, scope);
     let credentials = credentials::resolve(typed, &mut secrets, scope);
     let id = id(name, typed);
@@ -76,7 +76,7 @@ pub(super) fn resolve(
     })
 }
 
-fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Target> {
+fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Target> {
     let url = typed.url.as_ref()?;
     let text = scope.reveal(url)?;
     let secret = !url.value.is_literal();
@@ -85,7 +85,9 @@ fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_
             if secret {
                 secrets.push(text);
             }
-            Some(Target { network: or(&typed.network, Network::Any), ..target })
+            let tls_settings = tls::resolve(&own.tls, &typed.tls, target.tls, scope);
+            let http = or(&typed.http, Http::Auto);
+            Some(Target { network: or(&typed.network, Network::Any), tls_settings, http, ..target })
         }
         Err(error) => {
             scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(error.to_string()));

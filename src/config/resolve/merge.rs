@@ -1,8 +1,8 @@
 //! An endpoint over `[defaults]`.
 //!
-//! **Invariant:** `headers`, `retry` and `queue` merge by key, everything else is the endpoint's own or the default's whole.
+//! **Invariant:** `headers`, `retry`, `queue` and `tls` merge by key, everything else is the endpoint's own or the default's whole.
 
-use crate::config::raw::{At, Bounds, Endpoint, Pace, Retry};
+use crate::config::raw::{At, Bounds, Endpoint, Pace, Retry, Tls};
 
 /// The settings of `own`, and of `defaults` where it has none.
 pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
@@ -46,6 +46,13 @@ pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
             disable_after: first(&own.pace.disable_after, &defaults.pace.disable_after),
             resume_after: first(&own.pace.resume_after, &defaults.pace.resume_after),
         },
+        tls: Tls {
+            ca: first(&own.tls.ca, &defaults.tls.ca),
+            certificate: first(&own.tls.certificate, &defaults.tls.certificate),
+            key: first(&own.tls.key, &defaults.tls.key),
+            server_name: first(&own.tls.server_name, &defaults.tls.server_name),
+        },
+        http: first(&own.http, &defaults.http),
         digest: own.digest,
     }
 }

@@ -10,6 +10,7 @@ mod endpoint;
 mod expression;
 mod merge;
 mod pace;
+mod tls;
 
 use std::{
     cell::OnceCell,

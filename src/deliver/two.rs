@@ -1,0 +1,197 @@
+//! HTTP/2: one connection to a receiver, shared by the requests that are under way there.
+//!
+//! Whoever dials gets a part in the connection that is there, as long as that is young and has room for another stream. It is
+//! driven by a task of its own, for it serves several attempts, and ends with its last part.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Body as _, Incoming},
+    client::conn::http2,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant as Clock, timeout_at},
+};
+
+use super::{
+    Broken, Head, RESPONSE, Rest,
+    client::{MAX_HEAD, MAX_REST, REST_TIMEOUT, Stream, chain, failure},
+};
+use crate::{
+    endpoint::Target,
+    retry::{ErrorCode, Failure},
+};
+
+/// The connections there are, by where they lead and with which settings.
+#[derive(Default)]
+pub(super) struct SharedLinks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Shared>>>>);
+
+impl SharedLinks {
+    /// Where the connection to `target` is, or will be.
+    pub(super) fn place(&self, target: &Target) -> Arc<tokio::sync::Mutex<Shared>> {
+        let settings = target.tls_settings.as_ref().map_or(0, |settings| Arc::as_ptr(settings) as usize);
+        let key = format!("{}|{:?}|{:?}|{settings}", target.uri_text, target.http, target.network);
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if links.len() >= MOST {
+            // Those in use live on; whoever dials there next makes another.
+            links.retain(|_, link| Arc::strong_count(link) > 1);
+        }
+        Arc::clone(links.entry(key).or_default())
+    }
+}
+
+/// A connection that is shared, if there is one.
+#[derive(Default)]
+pub(super) struct Shared {
+    connection: Weak<Connection>,
+    /// The receiver has agreed to nothing newer than HTTP/1.1.
+    one: bool,
+}
+
+impl Shared {
+    /// A part in the connection, if it can take another.
+    pub(super) fn part(&self) -> Option<LinkTwo> {
+        let connection = self.connection.upgrade()?;
+        let is_young = connection.since.elapsed() < OLDEST;
+        let has_room = connection.parts.load(Relaxed) < STREAMS;
+        (is_young && has_room && !connection.sender.is_closed()).then(|| LinkTwo::new(connection))
+    }
+
+    pub(super) fn is_one(&self) -> bool {
+        self.one
+    }
+
+    pub(super) fn set_one(&mut self) {
+        self.one = true;
+    }
+
+    /// Makes a connection over `stream`, and a part in it.
+    pub(super) async fn two(&mut self, stream: TokioIo<Stream>, target: &Target) -> Result<LinkTwo, Failure> {
+        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD as u32)
+            .max_concurrent_streams(0)
+            .handshake(stream)
+            .await
+            .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
+        // How it ends is told to those who have requests on it.
+        let driver = tokio::spawn(async move { drop(driver.await) });
+        let parts = AtomicUsize::new(0);
+        let connection = Arc::new(Connection { sender, driver, parts, since: Clock::now(), uri: target.uri.clone() });
+        self.connection = Arc::downgrade(&connection);
+        self.one = false;
+        Ok(LinkTwo::new(connection))
+    }
+}
+
+struct Connection {
+    sender: http2::SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+    parts: AtomicUsize,
+    since: Clock,
+    /// The absolute form, for `:scheme` and `:authority`.
+    uri: Uri,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A part in a connection: room for one request at a time.
+pub struct LinkTwo {
+    connection: Arc<Connection>,
+    body: Option<Incoming>,
+    /// Somebody had a part in the connection before.
+    used: bool,
+}
+
+impl LinkTwo {
+    fn new(connection: Arc<Connection>) -> LinkTwo {
+        let used = connection.parts.fetch_add(1, Relaxed) > 0;
+        LinkTwo { connection, body: None, used }
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.used
+    }
+
+    pub(super) async fn exchange(&mut self, mut request: Request<Bytes>) -> Result<Head, Broken> {
+        *request.uri_mut() = self.connection.uri.clone();
+        // `:authority` says it (RFC 9113, 8.3.1).
+        request.headers_mut().remove(header::HOST);
+        self.used = true;
+        let answered = self.connection.sender.clone().send_request(request.map(Full::new)).await;
+        let (mut head, rest) = answered.map_err(|error| broken(&error))?.into_parts();
+        let is_whole = rest.is_end_stream();
+        self.body = (!is_whole).then_some(rest);
+        let retry_after = head.headers.remove(header::RETRY_AFTER);
+        Ok(Head { status: head.status.as_u16(), is_whole, retry_after })
+    }
+
+    pub(super) async fn rest(mut self) -> Rest<LinkTwo> {
+        let deadline = Clock::now() + REST_TIMEOUT;
+        let (mut beginning, mut read) = (Vec::new(), 0);
+        // Dropped before its end, a body resets its own stream and no other.
+        if let Some(mut body) = self.body.take() {
+            while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+                let Some(bytes) = frame.data_ref() else { continue };
+                read += bytes.len();
+                beginning.extend_from_slice(&bytes[..bytes.len().min(RESPONSE - beginning.len())]);
+                if read > MAX_REST {
+                    break;
+                }
+            }
+        }
+        let is_open = !self.connection.sender.is_closed();
+        Rest { beginning, connection: is_open.then_some(self) }
+    }
+}
+
+impl Drop for LinkTwo {
+    fn drop(&mut self) {
+        self.connection.parts.fetch_sub(1, Relaxed);
+    }
+}
+
+fn broken(error: &hyper::Error) -> Broken {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let reason = cause.and_then(h2::Error::reason);
+    // The receiver says itself that it has not looked at the request (RFC 9113, 6.8 and 8.7).
+    let unseen = reason == Some(h2::Reason::REFUSED_STREAM)
+        || cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && reason == Some(h2::Reason::NO_ERROR));
+    let silent = unseen || error.is_canceled();
+    let code = match cause {
+        _ if silent => ErrorCode::Reset,
+        Some(cause) if cause.is_reset() || cause.is_go_away() || cause.is_io() => ErrorCode::Reset,
+        Some(_) => ErrorCode::Protocol,
+        None => ErrorCode::Reset,
+    };
+    let text = match code {
+        ErrorCode::Reset if cause.is_none() => "the receiver closed the connection without an answer".to_owned(),
+        _ => chain(error),
+    };
+    Broken { failure: failure(code, text), silent }
+}
+
+/// The age at which nobody gets a part any more: the name may lead elsewhere by now.
+const OLDEST: Duration = Duration::from_secs(60);
+
+/// Streams at once; where the receiver allows fewer, further ones wait for their turn.
+const STREAMS: usize = 100;
+
+/// Receivers that are remembered.
+const MOST: usize = 4096;
