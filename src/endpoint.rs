@@ -4,8 +4,9 @@
 //!
 //! **Invariant:** no field needs validating by its reader, and no `Debug` print shows a secret.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use zeroize::Zeroizing;
 
@@ -60,6 +61,8 @@ pub struct Target {
     /// Beyond the usual: the system's authorities, no certificate of our own, the host's name.
     pub tls_settings: Option<Arc<Tls>>,
     pub http: Http,
+    /// Through which it is dialled.
+    pub proxy: Option<Arc<Proxy>>,
     /// A name or an address, without brackets.
     pub host: Box<str>,
     pub port: u16,
@@ -74,6 +77,22 @@ pub struct Target {
     pub uri_text: Box<str>,
     /// How the URL is written where people read it: query values masked, scheme and host only where it is a secret.
     pub shown: Box<str>,
+}
+
+/// Who passes requests on. It resolves names, too: what an address is allowed to be is then asked of its own alone.
+#[derive(PartialEq, Eq)]
+pub struct Proxy {
+    /// A name or an address, without brackets.
+    pub host: Box<str>,
+    pub port: u16,
+    /// The value of `proxy-authorization`.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
 }
 
 /// How the receiver proves who it is, and this side to it.
@@ -160,6 +179,7 @@ impl Target {
             tls,
             tls_settings: None,
             http: Http::Auto,
+            proxy: None,
             host: host.into(),
             port,
             network: Network::Any,
@@ -169,6 +189,13 @@ impl Target {
             uri_text: absolute.into(),
             shown: shown(&uri, secret).into(),
         })
+    }
+}
+
+impl Target {
+    /// Whether its proxy is asked for a tunnel, and not to pass each request on.
+    pub fn is_tunnelled(&self) -> bool {
+        self.tls || self.http == Http::Two
     }
 }
 
@@ -227,6 +254,19 @@ impl Placeholder for HeaderPlaceholder {
 pub enum Auth {
     /// The whole header, made at load: basic, bearer and API key do not change between attempts.
     Header(HeaderName, HeaderValue),
+    /// A bearer token that is fetched when it is needed.
+    OAuth2(Arc<OAuth2>),
+}
+
+/// Where tokens are had, and for what (RFC 6749, 4.4).
+#[derive(PartialEq)]
+pub struct OAuth2 {
+    pub target: Target,
+    /// Who asks.
+    pub authorization: HeaderValue,
+    /// What is asked for, as a form.
+    pub body: Bytes,
+    pub secrets: Vec<Secret>,
 }
 
 /// The statuses that mean an event has arrived.

@@ -14,6 +14,7 @@
 
 mod difference;
 mod problems;
+mod proxy;
 mod raw;
 mod reload;
 mod resolve;

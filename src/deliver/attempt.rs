@@ -10,21 +10,29 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use http::header;
 use tokio::time::{Instant as Clock, timeout, timeout_at};
 
-use super::{Head, RESPONSE, Rest, Transport, client::REST_TIMEOUT};
+use super::{
+    Head, RESPONSE, Rest, Transport,
+    client::REST_TIMEOUT,
+    token::{Token, Tokens},
+};
 use crate::{
-    endpoint::Endpoint,
+    endpoint::{Auth, Endpoint},
     event::{self, Time},
     pipeline::{self, Body},
     queue::Parcel,
     retry::{self, ErrorCode, Failure, Outcome},
+    sign::Secret,
 };
 
 /// What is to be sent, and as what.
 pub(super) struct Attempt<'a> {
     pub endpoint: &'a Endpoint,
     pub content: &'a Content,
+    /// Where a token is to be had, for endpoints that want one.
+    pub tokens: Option<&'a Tokens>,
     pub number: u32,
     pub started: Instant,
 }
@@ -78,7 +86,7 @@ pub(super) type Unread<C> = Pin<Box<dyn Future<Output = Rest<Kept<C>>> + Send>>;
 fn unread<T: Transport>(transport: Arc<T>, kept: Kept<T::Connection>) -> Unread<T::Connection> {
     Box::pin(async move {
         let Kept { connection, dialled } = kept;
-        let Ok(rest) = timeout(REST_TIMEOUT + GRACE, transport.rest(connection)).await else {
+        let Ok(rest) = timeout(REST_TIMEOUT + GRACE, transport.rest(connection, RESPONSE)).await else {
             return Rest { beginning: Vec::new(), connection: None };
         };
         Rest { beginning: rest.beginning, connection: rest.connection.map(|connection| Kept { connection, dialled }) }
@@ -102,7 +110,11 @@ impl<C> Done<C> {
 impl Attempt<'_> {
     /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
     pub(super) async fn run<T: Transport>(self, transport: &Arc<T>, idle: Option<Kept<T::Connection>>) -> Done<T::Connection> {
-        let answered = self.exchange(&**transport, idle).await;
+        let answered = match self.tokens {
+            None => self.exchange(&**transport, idle, None).await,
+            // Boxed, so that the attempts of those who want no token are no larger for it.
+            Some(tokens) => Box::pin(self.exchange_with_token(&**transport, idle, tokens)).await,
+        };
         let duration = Clock::now().into_std().saturating_duration_since(self.started);
         let (head, kept) = match answered {
             Ok(answered) => answered,
@@ -130,10 +142,33 @@ impl Attempt<'_> {
         Done { outcome, status, duration, response, connection: rest.connection, unread: None }
     }
 
+    /// A token that is not taken is replaced once.
+    async fn exchange_with_token<T: Transport>(
+        &self,
+        transport: &T,
+        idle: Option<Kept<T::Connection>>,
+        tokens: &Tokens,
+    ) -> Result<(Head, Kept<T::Connection>), Failure> {
+        let Some(Auth::OAuth2(auth)) = &self.endpoint.auth else { return self.exchange(transport, idle, None).await };
+        let deadline = Clock::from_std(self.started + self.endpoint.timeout);
+        let late = || Failure { code: ErrorCode::Oauth2, ..self.timed_out(ErrorCode::Timeout) };
+        let token = timeout_at(deadline, tokens.get(transport, auth, None)).await.map_err(|_| late())??;
+        let (head, kept) = self.exchange(transport, idle, Some(&token)).await?;
+        if head.status != 401 || self.endpoint.success.contains(401) {
+            return Ok((head, kept));
+        }
+        let Kept { connection, dialled } = kept;
+        let rest = if head.is_whole { Some(connection) } else { transport.rest(connection, 0).await.connection };
+        let idle = rest.map(|connection| Kept { connection, dialled });
+        let token = timeout_at(deadline, tokens.get(transport, auth, Some(&token))).await.map_err(|_| late())??;
+        self.exchange(transport, idle, Some(&token)).await
+    }
+
     async fn exchange<T: Transport>(
         &self,
         transport: &T,
         mut idle: Option<Kept<T::Connection>>,
+        token: Option<&Token>,
     ) -> Result<(Head, Kept<T::Connection>), Failure> {
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
         // Once is enough: a receiver that takes nothing must not be dialled for ever.
@@ -157,7 +192,10 @@ impl Attempt<'_> {
                 now: SystemTime::now(),
                 headers: transport.header_map(&mut connection),
             };
-            let request = pipeline::render(self.endpoint, attempt);
+            let mut request = pipeline::render(self.endpoint, attempt);
+            if let Some(token) = token {
+                request.headers_mut().insert(header::AUTHORIZATION, token.header.clone());
+            }
             match timeout_at(deadline, transport.exchange(&mut connection, request)).await {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
                 Ok(Ok(head)) => return Ok((head, Kept { connection, dialled })),
@@ -183,14 +221,15 @@ impl Attempt<'_> {
             error: Cow::Owned(format!("the receiver answered {}", head.status)),
             retry_after: retry_after.and_then(|value| retry::retry_after(value, SystemTime::now())),
         };
-        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| masked(self.endpoint, beginning)))
+        let token = self.tokens.and_then(Tokens::secret);
+        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| masked(self.endpoint, token.as_ref(), beginning)))
     }
 }
 
 /// An answer's text for people: a receiver may echo what it was sent, and secrets are not for them.
-pub(super) fn masked(endpoint: &Endpoint, beginning: &[u8]) -> Box<str> {
+pub(super) fn masked(endpoint: &Endpoint, token: Option<&Secret>, beginning: &[u8]) -> Box<str> {
     let mut text = String::from_utf8_lossy(beginning).into_owned();
-    let mut secrets: Vec<&str> = endpoint.secrets.iter().map(|secret| secret.expose()).collect();
+    let mut secrets: Vec<&str> = endpoint.secrets.iter().chain(token).map(|secret| secret.expose()).collect();
     // One may be a part of another.
     secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
     for secret in &secrets {

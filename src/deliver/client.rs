@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body as _, Incoming},
@@ -40,7 +40,7 @@ use super::{
     two::{LinkTwo, Shared, SharedLinks},
 };
 use crate::{
-    endpoint::{Http, Target},
+    endpoint::{Http, Proxy, Target},
     retry::{ErrorCode, Failure},
 };
 
@@ -67,6 +67,8 @@ pub struct LinkOne {
     body: Option<Incoming>,
     /// Of the last answer: hyper makes the next answer's of the next request's, so one map goes round.
     headers: HeaderMap,
+    /// The absolute form of where requests go, and the proxy that is told (RFC 9112, 3.2.2).
+    passed_on: Option<(Uri, Arc<Proxy>)>,
 }
 
 type Driver = http1::Connection<TokioIo<Counted<Stream>>, Full<Bytes>>;
@@ -76,7 +78,7 @@ impl Transport for Client {
 
     async fn dial(&self, target: &Target) -> Result<Link, Failure> {
         if target.http == Http::One || !(target.tls || target.http == Http::Two) {
-            return self.connect(target).await?.one().await;
+            return self.connect(target).await?.one(target).await;
         }
         // Whoever comes while one is being made gets a part in it.
         let place = self.shared.place(target);
@@ -112,23 +114,29 @@ impl Transport for Client {
         }
     }
 
-    async fn rest(&self, link: Link) -> Rest<Link> {
+    async fn rest(&self, link: Link, keep: usize) -> Rest<Link> {
         match link {
             Link::One(link) => {
-                let Rest { beginning, connection } = link.rest().await;
+                let Rest { beginning, connection } = link.rest(keep).await;
                 Rest { beginning, connection: connection.map(Link::One) }
             }
             Link::Two(link) => {
-                let Rest { beginning, connection } = link.rest().await;
+                let Rest { beginning, connection } = link.rest(keep).await;
                 Rest { beginning, connection: connection.map(Link::Two) }
             }
         }
     }
 }
 impl LinkOne {
-    async fn exchange(&mut self, request: Request<Bytes>) -> Result<Head, Broken> {
+    async fn exchange(&mut self, mut request: Request<Bytes>) -> Result<Head, Broken> {
+        if let Some((uri, proxy)) = &self.passed_on {
+            *request.uri_mut() = uri.clone();
+            if let Some(authorization) = &proxy.authorization {
+                request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
         let seen_before = self.seen.load(Relaxed);
-        let LinkOne { sender, driver, seen, body, headers } = self;
+        let LinkOne { sender, driver, seen, body, headers, .. } = self;
         if !sender.is_ready() {
             // An error here is the connection's, and sending says so.
             let _ = drive(driver, sender.ready()).await;
@@ -158,7 +166,7 @@ impl LinkOne {
         Ok(Head { status: head.status.as_u16(), is_whole: is_whole && driver.is_some(), retry_after })
     }
 
-    async fn rest(mut self: Box<Self>) -> Rest<Box<LinkOne>> {
+    async fn rest(mut self: Box<Self>, keep: usize) -> Rest<Box<LinkOne>> {
         let Some(mut body) = self.body.take() else {
             return Rest { beginning: Vec::new(), connection: self.driver.is_some().then_some(self) };
         };
@@ -171,7 +179,7 @@ impl LinkOne {
                 Ok(Some(Some(Ok(frame)))) => {
                     let Some(bytes) = frame.data_ref() else { continue };
                     read += bytes.len();
-                    beginning.extend_from_slice(&bytes[..bytes.len().min(super::RESPONSE - beginning.len())]);
+                    beginning.extend_from_slice(&bytes[..bytes.len().min(keep - beginning.len())]);
                     if read > MAX_REST {
                         break false;
                     }
@@ -188,7 +196,7 @@ struct Connected(Stream);
 
 impl Connected {
     /// Speaks HTTP/1.1.
-    async fn one(self) -> Result<Link, Failure> {
+    async fn one(self, target: &Target) -> Result<Link, Failure> {
         let seen = Arc::new(AtomicU64::new(0));
         let stream = TokioIo::new(Counted { stream: self.0, seen: Arc::clone(&seen) });
         let (sender, driver) = http1::Builder::new()
@@ -197,7 +205,9 @@ impl Connected {
             .await
             .map_err(|error| failure(ErrorCode::Protocol, chain(&error)))?;
         let headers = HeaderMap::with_capacity(HEADERS);
-        Ok(Link::One(Box::new(LinkOne { sender, driver: Some(Box::pin(driver)), seen, body: None, headers })))
+        let passed_on = target.proxy.as_ref().filter(|_| !target.is_tunnelled());
+        let passed_on = passed_on.map(|proxy| (target.uri.clone(), Arc::clone(proxy)));
+        Ok(Link::One(Box::new(LinkOne { sender, driver: Some(Box::pin(driver)), seen, body: None, headers, passed_on })))
     }
 
     /// Speaks what was agreed on; a connection of HTTP/2 is there for others too.
@@ -206,7 +216,7 @@ impl Connected {
             return shared.two(TokioIo::new(self.0), target).await.map(Link::Two);
         }
         shared.set_one();
-        self.one().await
+        self.one(target).await
     }
 
     /// The same where HTTP/1.1 was agreed on the last time, which may have changed.
@@ -214,7 +224,7 @@ impl Connected {
         if self.0.agreed_on_two() {
             return place.lock().await.two(TokioIo::new(self.0), target).await.map(Link::Two);
         }
-        self.one().await
+        self.one(target).await
     }
 }
 

@@ -12,9 +12,9 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{net::TcpStream, time::sleep};
 
-use super::{client::failure, reach, resolver::Resolver};
+use super::{client::failure, proxy, reach, resolver::Resolver};
 use crate::{
-    endpoint::Target,
+    endpoint::{Network, Target},
     retry::{ErrorCode, Failure},
 };
 
@@ -34,13 +34,28 @@ impl OwnListeners {
     }
 }
 
-/// Connects to the first of the target's addresses that answers, of those that may be dialled.
+/// Connects to the first of the target's addresses that answers, of those that may be dialled; or to its proxy, and through
+/// that where it is to see nothing.
 pub(super) async fn connect(target: &Target, resolver: &Resolver, own: &OwnListeners) -> Result<TcpStream, Failure> {
-    let found = resolver.addresses(&target.host).await?;
+    let Some(proxy) = &target.proxy else {
+        return direct((&target.host, target.port, target.network), resolver, own).await;
+    };
+    let reached = direct((&proxy.host, proxy.port, Network::Any), resolver, own).await;
+    let stream = reached.map_err(|found| Failure { error: format!("the proxy {proxy}: {}", found.error).into(), ..found })?;
+    if target.is_tunnelled() { proxy::tunnel(stream, proxy, target).await } else { Ok(stream) }
+}
+
+/// Connects to a name or an address.
+async fn direct(
+    (host, port, network): (&str, u16, Network),
+    resolver: &Resolver,
+    own: &OwnListeners,
+) -> Result<TcpStream, Failure> {
+    let found = resolver.addresses(host).await?;
     let mut allowed = Vec::with_capacity(found.len());
     let mut objections = Vec::new();
-    for address in found.iter().map(|address| SocketAddr::new(*address, target.port)) {
-        match reach::objection(address.ip(), target.network) {
+    for address in found.iter().map(|address| SocketAddr::new(*address, port)) {
+        match reach::objection(address.ip(), network) {
             Some(objection) => objections.push(format!("{} {objection}", address.ip())),
             None if own.include(address) => objections.push(format!("{address} is where this sidecar itself listens")),
             None => allowed.push(address),
@@ -120,7 +135,6 @@ mod tests {
     use tokio::{net::TcpListener, time::timeout};
 
     use super::*;
-    use crate::endpoint::Network;
 
     async fn listener() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

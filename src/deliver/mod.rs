@@ -13,9 +13,11 @@ mod client;
 mod dial;
 mod lane;
 mod ping;
+mod proxy;
 mod reach;
 mod resolver;
 mod tls;
+mod token;
 mod two;
 
 use std::future::Future;
@@ -54,8 +56,8 @@ pub trait Transport: Send + Sync + 'static {
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Head, Broken>> + Send;
 
-    /// Reads the answer's body, within bounds, so that the connection can be used again.
-    fn rest(&self, connection: Self::Connection) -> impl Future<Output = Rest<Self::Connection>> + Send;
+    /// Reads the answer's body, within bounds, so that the connection can be used again; its first `keep` bytes are kept.
+    fn rest(&self, connection: Self::Connection, keep: usize) -> impl Future<Output = Rest<Self::Connection>> + Send;
 }
 
 /// What an answer's head says.
@@ -78,7 +80,7 @@ pub struct Broken {
 /// What is left of an exchange.
 #[derive(Debug)]
 pub struct Rest<C> {
-    /// The body's first [`RESPONSE`] bytes.
+    /// The body's first bytes, as many as were to be kept.
     pub beginning: Vec<u8>,
     /// Where it can be used again.
     pub connection: Option<C>,

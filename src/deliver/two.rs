@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Broken, Head, RESPONSE, Rest,
+    Broken, Head, Rest,
     client::{MAX_HEAD, MAX_REST, REST_TIMEOUT, Stream, chain, failure},
 };
 use crate::{
@@ -42,7 +42,8 @@ impl SharedLinks {
     /// Where the connection to `target` is, or will be.
     pub(super) fn place(&self, target: &Target) -> Arc<tokio::sync::Mutex<Shared>> {
         let settings = target.tls_settings.as_ref().map_or(0, |settings| Arc::as_ptr(settings) as usize);
-        let key = format!("{}|{:?}|{:?}|{settings}", target.uri_text, target.http, target.network);
+        let proxy = target.proxy.as_ref().map(|proxy| proxy.to_string()).unwrap_or_default();
+        let key = format!("{}|{:?}|{:?}|{settings}|{proxy}", target.uri_text, target.http, target.network);
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if links.len() >= MOST {
             // Those in use live on; whoever dials there next makes another.
@@ -142,7 +143,7 @@ impl LinkTwo {
         Ok(Head { status: head.status.as_u16(), is_whole, retry_after })
     }
 
-    pub(super) async fn rest(mut self) -> Rest<LinkTwo> {
+    pub(super) async fn rest(mut self, keep: usize) -> Rest<LinkTwo> {
         let deadline = Clock::now() + REST_TIMEOUT;
         let (mut beginning, mut read) = (Vec::new(), 0);
         // Dropped before its end, a body resets its own stream and no other.
@@ -150,7 +151,7 @@ impl LinkTwo {
             while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
                 let Some(bytes) = frame.data_ref() else { continue };
                 read += bytes.len();
-                beginning.extend_from_slice(&bytes[..bytes.len().min(RESPONSE - beginning.len())]);
+                beginning.extend_from_slice(&bytes[..bytes.len().min(keep - beginning.len())]);
                 if read > MAX_REST {
                     break;
                 }

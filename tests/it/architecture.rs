@@ -287,10 +287,10 @@ const ROOMS: &[Room] = &[
         uses: &["event", "endpoint", "pipeline", "retry", "log"],
         outside: Outside::AllBut(&["backlog", "gate", "status"]),
     },
-    // `transform`, for a lane asks for the key by which it keeps its order.
+    // `transform`, for a lane asks for the key by which it keeps its order; `sign`, for a token is a secret.
     Room {
         name: "deliver",
-        uses: &["event", "transform", "endpoint", "pipeline", "retry", "queue", "log"],
+        uses: &["event", "transform", "endpoint", "pipeline", "retry", "queue", "log", "sign"],
         outside: Outside::All,
     },
     // Beyond the path itself: `endpoint`, for a plan's outlets are endpoints; `sign`, for its `Secret` compares tokens in
@@ -305,7 +305,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "config",
         uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "log"],
-        outside: Outside::Only(&["mod", "secrets", "reload", "tls"]),
+        outside: Outside::Only(&["mod", "secrets", "reload", "tls", "proxy"]),
     },
     Room {
         name: "app",

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::{
     keys,
     reader::{At, Node, Section},
-    values::{choice, filled, text},
+    values::{choice, filled, list, text},
 };
 use crate::config::{
     problems::{Code, Problem, Problems},
@@ -20,6 +20,7 @@ pub(crate) enum Auth {
     ApiKey { header: HeaderName, value: At<Text> },
     Basic { username: At<Text>, password: At<Text> },
     Bearer { token: At<Text> },
+    OAuth2 { token_url: At<Text>, client_id: At<Text>, client_secret: At<Text>, scopes: Vec<String> },
 }
 
 /// Reads the key `auth` of an endpoint; `Some(None)` is `"none"`.
@@ -33,24 +34,35 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     }
     let mut table = section.section("auth", &keys::AUTH)?;
     let kind = table.require("type", choice(AUTHS))?.value;
-    let (own, auth) = match kind {
-        Kind::ApiKey => {
-            let header = table.read("header", header_name);
-            let header = match header {
-                Some(header) => Some(header.value),
-                None if table.has("header") => None,
-                None => Some(HeaderName::from_static("x-api-key")),
-            };
-            let value = table.require("value", text);
-            (&["header", "value"][..], header.zip(value).map(|(header, value)| Auth::ApiKey { header, value }))
-        }
-        Kind::Basic => {
-            let (username, password) = (table.require("username", text), table.require("password", text));
-            let auth = username.zip(password).map(|(username, password)| Auth::Basic { username, password });
-            (&["username", "password"][..], auth)
-        }
-        Kind::Bearer => (&["token"][..], table.require("token", text).map(|token| Auth::Bearer { token })),
-    };
+    let (own, auth) =
+        match kind {
+            Kind::ApiKey => {
+                let header = table.read("header", header_name);
+                let header = match header {
+                    Some(header) => Some(header.value),
+                    None if table.has("header") => None,
+                    None => Some(HeaderName::from_static("x-api-key")),
+                };
+                let value = table.require("value", text);
+                (&["header", "value"][..], header.zip(value).map(|(header, value)| Auth::ApiKey { header, value }))
+            }
+            Kind::Basic => {
+                let (username, password) = (table.require("username", text), table.require("password", text));
+                let auth = username.zip(password).map(|(username, password)| Auth::Basic { username, password });
+                (&["username", "password"][..], auth)
+            }
+            Kind::OAuth2 => {
+                let (token_url, client_id) = (table.require("token_url", text), table.require("client_id", text));
+                let client_secret = table.require("client_secret", text);
+                let scopes = table.read("scopes", scopes).map(|scopes| scopes.value).unwrap_or_default();
+                let auth = token_url
+                    .zip(client_id)
+                    .zip(client_secret)
+                    .map(|((token_url, client_id), client_secret)| Auth::OAuth2 { token_url, client_id, client_secret, scopes });
+                (&["token_url", "client_id", "client_secret", "scopes"][..], auth)
+            }
+            Kind::Bearer => (&["token"][..], table.require("token", text).map(|token| Auth::Bearer { token })),
+        };
     for key in keys::AUTH.keys.iter().filter(|key| **key != "type" && !own.contains(key)) {
         if let Some(node) = table.node(key) {
             let message = format!("`{key}` does not belong to this type of auth");
@@ -58,6 +70,20 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
         }
     }
     Some(At { value: Some(auth?), span: node.span })
+}
+
+/// A list, or words in one string as the protocol has them.
+fn scopes(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    // RFC 6749, 3.3.
+    let is_scope = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let scopes: Vec<String> = match node.value {
+        DeValue::String(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+        _ => list(filled)(node, problems)?.into_iter().map(|scope| scope.value).collect(),
+    };
+    match scopes.iter().all(|scope| scope.bytes().all(is_scope)) {
+        true => Some(scopes),
+        false => node.bad("a scope is made of visible ASCII characters, without quotes and backslashes", problems),
+    }
 }
 
 fn header_name(node: &Node<'_>, problems: &mut Problems) -> Option<HeaderName> {
@@ -70,7 +96,12 @@ enum Kind {
     ApiKey,
     Basic,
     Bearer,
+    OAuth2,
 }
 
-const AUTHS: &[(&str, Option<Kind>)] =
-    &[("basic", Some(Kind::Basic)), ("bearer", Some(Kind::Bearer)), ("api_key", Some(Kind::ApiKey)), ("oauth2", None)];
+const AUTHS: &[(&str, Option<Kind>)] = &[
+    ("basic", Some(Kind::Basic)),
+    ("bearer", Some(Kind::Bearer)),
+    ("api_key", Some(Kind::ApiKey)),
+    ("oauth2", Some(Kind::OAuth2)),
+];

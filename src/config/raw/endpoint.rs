@@ -13,7 +13,7 @@ use super::{
     digest::Digest,
     keys,
     pace::{self, Pace},
-    reader::{At, Harmless, Node, Section, in_file_order},
+    reader::{At, Node, Section, in_file_order},
     signature::{self, Signature},
     tls::{self, Tls},
     values::{choice, count, duration, filled, flag, fraction, list, one_of, size, some, string, text, time_limit},
@@ -59,6 +59,7 @@ pub(crate) struct Endpoint {
     pub(crate) pace: Pace,
     pub(crate) tls: Tls,
     pub(crate) http: Option<At<Http>>,
+    pub(crate) proxy: Option<At<Text>>,
     /// Of all that is typed here, however it is laid out.
     pub(crate) digest: Digest,
 }
@@ -147,7 +148,6 @@ pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, 
 }
 
 fn settings(section: &mut Section<'_, '_>) -> Endpoint {
-    not_yet(section);
     Endpoint {
         description: section.read("description", string),
         method: section.read("method", method),
@@ -170,12 +170,9 @@ fn settings(section: &mut Section<'_, '_>) -> Endpoint {
         pace: pace::read(section),
         tls: tls::read(section),
         http: section.read("http", choice(HTTPS)),
+        proxy: section.read("proxy", text),
         ..Endpoint::default()
     }
-}
-
-fn not_yet(section: &mut Section<'_, '_>) {
-    section.not_yet("proxy", &[Harmless("none"), Harmless("env")]);
 }
 
 fn id(node: &Node<'_>, problems: &mut Problems) -> Option<String> {

@@ -163,7 +163,10 @@ pub(super) static BREAKER: Home = within("breaker", &["failures", "pause"]);
 pub(super) static ORDER: Home = within("order", &["key"]);
 pub(super) static TLS: Home = within("tls", &["ca", "certificate", "key", "server_name"]);
 pub(super) static XML: Home = within("xml", &["root"]);
-pub(super) static AUTH: Home = within("auth", &["type", "username", "password", "token", "header", "value"]);
+pub(super) static AUTH: Home = within(
+    "auth",
+    &["type", "username", "password", "token", "header", "value", "token_url", "client_id", "client_secret", "scopes"],
+);
 pub(super) static SIGNATURE: Home =
     within("signature", &["scheme", "secrets", "algorithm", "encoding", "key", "signed", "headers", "each", "join", "key_id"]);
 /// A value that is named instead of written.

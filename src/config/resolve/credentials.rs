@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** no header is written twice, and none that sidehook or HTTP itself writes is replaced, but `user-agent`.
 
+use std::sync::Arc;
+
 use data_encoding::BASE64;
 use http::{
     HeaderName, HeaderValue,
@@ -16,7 +18,7 @@ use crate::{
         secrets::Text,
         source::Span,
     },
-    endpoint::{Auth, HeaderPlaceholder, HeaderText},
+    endpoint::{Auth, HeaderPlaceholder, HeaderText, OAuth2, Target},
     envelope::Envelope,
     sign::{self, Part, Secret, Signer, Template},
 };
@@ -34,9 +36,11 @@ pub(super) fn resolve(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &
     let mut auth = None;
     if let Some(At { value: Some(typed), span }) = &typed.auth {
         auth = resolve_auth(typed, span, secrets, scope);
-        if let Some(Auth::Header(name, _)) = &auth {
-            written.claim(name, "`auth`", span, scope);
-        }
+        match &auth {
+            Some(Auth::Header(name, _)) => written.claim(name, "`auth`", span, scope),
+            Some(Auth::OAuth2(_)) => written.claim(&AUTHORIZATION, "`auth`", span, scope),
+            None => true,
+        };
     }
     let mut signatures = Vec::new();
     for signature in typed.signatures.iter().flat_map(|signatures| &signatures.value) {
@@ -102,6 +106,9 @@ fn resolve_auth(auth: &raw::Auth, span: &Span, secrets: &mut Vec<Secret>, scope:
             (header.clone(), text?)
         }
         raw::Auth::Basic { username, password } => (AUTHORIZATION, basic(username, password, secrets, scope)?),
+        raw::Auth::OAuth2 { token_url, client_id, client_secret, scopes } => {
+            return oauth2((token_url, client_id, client_secret), scopes, secrets, scope);
+        }
         raw::Auth::Bearer { token } => {
             let secret = scope.secret(token)?;
             if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -114,6 +121,36 @@ fn resolve_auth(auth: &raw::Auth, span: &Span, secrets: &mut Vec<Secret>, scope:
         }
     };
     Some(Auth::Header(name, sensitive(value)))
+}
+
+/// The client's credentials go into the header (RFC 6749, 2.3.1). Its connections are held to what the endpoint's are.
+fn oauth2(
+    (token_url, id, secret): (&At<Text>, &At<Text>, &At<Text>),
+    scopes: &[String],
+    secrets: &mut Vec<Secret>,
+    scope: &mut Scope<'_>,
+) -> Option<Auth> {
+    let (url, client, password) = (scope.reveal(token_url), scope.reveal(id), scope.secret(secret));
+    let (url, client, password) = (url?, client?, password?);
+    let target = Target::parse(url.expose(), !token_url.value.is_literal());
+    let target = target.map_err(|error| {
+        let problem = Problem::error(Code::BadValue, &token_url.span, "bad value for `token_url`");
+        scope.problems.push(problem.label(error.to_string()));
+    });
+    let form = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let encoded = BASE64.encode(format!("{}:{}", form(client.expose()), form(password.expose())).as_bytes());
+    let authorization = header_value(&format!("Basic {encoded}"), &secret.span, scope)?;
+    let joined = scopes.join(" ");
+    let mut pairs = vec![("grant_type", "client_credentials")];
+    pairs.extend((!joined.is_empty()).then_some(("scope", joined.as_str())));
+    let body = serde_urlencoded::to_string(pairs).unwrap_or_default();
+    let own = vec![password, Secret::new(encoded)];
+    secrets.extend(own.iter().cloned());
+    if !id.value.is_literal() {
+        secrets.push(client);
+    }
+    let auth = OAuth2 { target: target.ok()?, authorization: sensitive(authorization), body: body.into(), secrets: own };
+    Some(Auth::OAuth2(Arc::new(auth)))
 }
 
 /// RFC 7617, in UTF-8.

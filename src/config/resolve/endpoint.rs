@@ -12,10 +12,11 @@ use super::{Scope, bytes, credentials, merge, or, pace, tls};
 use crate::{
     config::{
         problems::{Code, Problem},
+        proxy,
         raw::{self, At, Backoff},
     },
     encode::{self, Shape},
-    endpoint::{Bounds, Digest, Endpoint, Http, Network, Success, Target, WhenFull},
+    endpoint::{Auth, Bounds, Digest, Endpoint, Http, Network, OAuth2, Proxy, Success, Target, WhenFull, is_loopback_host},
     envelope::Envelope,
     event::cloud,
     retry,
@@ -40,6 +41,7 @@ pub(super) fn resolve(
     let target = target(own, typed, &mut secrets, scope);
     let shape = shape(typed, scope);
     let credentials = credentials::resolve(typed, &mut secrets, scope);
+    let auth = with_connections_of(credentials.auth, target.as_ref(), scope);
     let id = id(name, typed);
     let span = typed.id.as_ref().map_or(&name.span, |id| &id.span);
     if let Some(other) = scope.ids.insert(id.clone(), name.value.clone()) {
@@ -54,7 +56,7 @@ pub(super) fn resolve(
         active: or(&typed.active, true),
         shape,
         headers: credentials.headers,
-        auth: credentials.auth,
+        auth,
         signatures: credentials.signatures,
         timeout: or(&typed.timeout, Duration::from_secs(10)),
         success: Success::new(or(&typed.success, vec![(200, 299)])),
@@ -86,14 +88,68 @@ fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>,
                 secrets.push(text);
             }
             let tls_settings = tls::resolve(&own.tls, &typed.tls, target.tls, scope);
-            let http = or(&typed.http, Http::Auto);
-            Some(Target { network: or(&typed.network, Network::Any), tls_settings, http, ..target })
+            let (http, network) = (or(&typed.http, Http::Auto), or(&typed.network, Network::Any));
+            let target = Target { network, tls_settings, http, ..target };
+            let proxy = proxy_of(typed, &target, secrets, scope);
+            Some(Target { proxy, ..target })
         }
         Err(error) => {
             scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(error.to_string()));
             None
         }
     }
+}
+
+/// A proxy resolves names where nothing here can look at what they lead to.
+fn proxy_of(typed: &raw::Endpoint, target: &Target, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Arc<Proxy>> {
+    let text = typed.proxy.as_ref().map(|proxy| scope.reveal(proxy));
+    let named = match text.as_ref().map(|text| text.as_ref().map(Secret::expose)) {
+        Some(None) | Some(Some("none")) => return None,
+        None | Some(Some("env")) => match proxy::of_environment(&scope.secrets, target) {
+            Ok(found) => found,
+            Err(error) => {
+                scope.problems.push(Problem::whole(Code::Secret, error.to_string()));
+                None
+            }
+        },
+        Some(Some(url)) => proxy::named(url, target).unwrap_or_else(|error| {
+            if let Some(at) = &typed.proxy {
+                scope.problems.push(Problem::error(Code::BadValue, &at.span, "bad value for `proxy`").label(error.to_string()));
+            }
+            None
+        }),
+    }?;
+    if let Some(at) = typed.network.as_ref().filter(|network| network.value == Network::Public) {
+        let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {named}"));
+        scope.problems.push(problem.label("only a proxy knows what it connects to").help("`proxy = \"none\"` dials directly"));
+    }
+    if let Some(authorization) = named.authorization.as_ref().and_then(|value| value.to_str().ok()) {
+        secrets.extend(authorization.split_once(' ').map(|(_, credentials)| Secret::new(credentials.to_owned())));
+    }
+    Some(Arc::new(named))
+}
+
+/// Tokens are fetched the way events are sent.
+fn with_connections_of(auth: Option<Auth>, target: Option<&Target>, scope: &Scope<'_>) -> Option<Auth> {
+    let (Some(Auth::OAuth2(oauth2)), Some(target)) = (&auth, target) else { return auth };
+    let own = oauth2.target.clone();
+    let uses_tls = own.tls;
+    let own = Target {
+        tls_settings: target.tls_settings.clone().filter(|_| uses_tls),
+        http: if uses_tls { target.http } else { Http::One },
+        network: target.network,
+        ..own
+    };
+    let proxy = match &target.proxy {
+        Some(proxy) if !is_loopback_host(&own.host) => Some(Arc::clone(proxy)),
+        Some(_) => None,
+        None => {
+            proxy::of_environment(&scope.secrets, &own).ok().flatten().map(Arc::new).filter(|_| target.network == Network::Any)
+        }
+    };
+    let OAuth2 { authorization, body, secrets, .. } = &**oauth2;
+    let (authorization, body, secrets) = (authorization.clone(), body.clone(), secrets.clone());
+    Some(Auth::OAuth2(Arc::new(OAuth2 { target: Target { proxy, ..own }, authorization, body, secrets })))
 }
 
 fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {

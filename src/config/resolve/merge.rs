@@ -53,6 +53,7 @@ pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
             server_name: first(&own.tls.server_name, &defaults.tls.server_name),
         },
         http: first(&own.http, &defaults.http),
+        proxy: first(&own.proxy, &defaults.proxy),
         digest: own.digest,
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         Transport,
         attempt::{Attempt, Content, Kept},
     },
-    endpoint::Endpoint,
+    endpoint::{Auth, Endpoint},
     event::GeneratedId,
     pipeline,
     queue::{Delivery, Lot, May},
@@ -76,12 +76,14 @@ impl<T: Transport> Lane<T> {
         let content = self.content(&mut lot);
         let number = number_of(&lot);
         let (endpoint, transport) = (Arc::clone(&self.endpoint), Arc::clone(&self.around.transport));
+        let tokens = matches!(endpoint.auth, Some(Auth::OAuth2(_))).then(|| Arc::clone(&self.tokens));
         let probe = self.gate.start(&endpoint.pace, now);
         let flight = Flight { lot, endpoint: Arc::clone(&endpoint), bytes: content.body().bytes.len(), early, probe };
         let place = self.flights.add(flight);
         self.tell_in_flight();
         let attempt = async move {
-            let attempt = Attempt { endpoint: &endpoint, content: &content, number, started: now };
+            let tokens = tokens.as_deref();
+            let attempt = Attempt { endpoint: &endpoint, content: &content, tokens, number, started: now };
             attempt.run(&transport, idle).await
         };
         self.attempts.push(Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(move |done| (place, done.ok()))));

@@ -27,6 +27,7 @@ use self::{departures::Idle, flights::Flights, state::Disabled};
 use super::{
     Transport,
     attempt::{Done, Kept},
+    token::Tokens,
 };
 use crate::{
     endpoint::{Endpoint, Sequence, WhenFull},
@@ -72,6 +73,8 @@ pub struct Lane<T: Transport> {
     /// Connections whose good answers are still being read.
     unread: FuturesUnordered<Pin<Box<dyn Future<Output = Read<T>> + Send>>>,
     idle: Vec<Idle<T::Connection>>,
+    /// Of the endpoint's auth as it is.
+    tokens: Arc<Tokens>,
     /// As long as the account says so too.
     disabled: Option<Disabled>,
     /// For people who ask how the endpoint is.
@@ -109,6 +112,7 @@ impl<T: Transport> Lane<T> {
             attempts: FuturesUnordered::new(),
             unread: FuturesUnordered::new(),
             idle: Vec::new(),
+            tokens: Arc::default(),
             disabled: None,
             last_error: None,
             stage: Stage::Open,

@@ -42,6 +42,9 @@ impl<T: Transport> Lane<T> {
         if before.target != self.endpoint.target {
             self.idle.clear();
         }
+        if before.auth != self.endpoint.auth {
+            self.tokens = Arc::default();
+        }
         let another = before.target != self.endpoint.target || before.auth != self.endpoint.auth;
         if another || before.pace != self.endpoint.pace {
             let turn = self.gate.reset();

@@ -197,12 +197,12 @@ impl Transport for Wire {
         }
     }
 
-    async fn rest(&self, mut link: Link) -> Rest<Link> {
+    async fn rest(&self, mut link: Link, keep: usize) -> Rest<Link> {
         if link.endless {
             std::future::pending::<()>().await;
         }
         let mut beginning = std::mem::take(&mut link.beginning);
-        beginning.truncate(super::super::RESPONSE);
+        beginning.truncate(keep);
         Rest { beginning, connection: Some(link) }
     }
 }

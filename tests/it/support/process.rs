@@ -15,7 +15,21 @@ use super::{LIMIT, LOOK_EVERY, json_lines, telling};
 pub(crate) fn sidehook(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidehook"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    for name in ["SIDEHOOK_CONFIG", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    for name in [
+        "SIDEHOOK_CONFIG",
+        "STATE_DIRECTORY",
+        "CREDENTIALS_DIRECTORY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ] {
         command.env_remove(name);
     }
     command
