@@ -8,10 +8,12 @@
 mod check;
 mod completions;
 mod demo;
+mod explain;
 mod health;
 mod listen;
 mod receiver;
 mod replay;
+mod request;
 mod run;
 mod send;
 mod sidecar;
@@ -45,6 +47,9 @@ enum Command {
     /// Show the whole thing at work: a receiver, the sidecar and a few events, in one process
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(demo::Demo),
+    /// Say which routes select an event, and show the requests it would become; nothing is sent
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(explain::Explain),
     /// Ask a running sidecar whether it takes events
     #[command(after_help = HEALTH_EXAMPLES)]
     Health(health::Health),
@@ -101,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
         Command::Demo(demo) => Ok(demo.run()),
+        Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Listen(listen) => listen.run(),
         Command::Man(man) => man.run(),
@@ -199,6 +205,12 @@ const SEND_EXAMPLES: &str = r#"Examples:
   sidehook send purchase.completed --data '{"sku": "gold", "total": 12.50}'
   sidehook send purchase.completed --data @event.json --id order-17 --wait 10
   jq .order orders.json | sidehook send order.created --data - --json"#;
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  sidehook explain purchase.completed --data event.json
+  echo '{\"sku\": \"gold\"}' | sidehook explain purchase.completed --data -
+
+Nothing is sent, and no running sidecar is asked: it reads the config file as it is now.";
 
 const TEST_EXAMPLES: &str = "Examples:
   sidehook test billing

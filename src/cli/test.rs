@@ -9,11 +9,11 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 
-use super::{ConfigFile, DOES_NOT_HOLD, Stop, run, terminal};
+use super::{ConfigFile, DOES_NOT_HOLD, Stop, request, run, terminal};
 use crate::{
     config::{self, Config},
     deliver::{self, Client, Pong},
-    endpoint::{Auth, Endpoint},
+    endpoint::Endpoint,
     event::{Event, GeneratedId, Time},
     log, pipeline,
     retry::Failure,
@@ -44,7 +44,7 @@ impl Test {
         let endpoint = self.endpoint(&config)?;
         let request = ping(endpoint, &config.listen.source)?;
         if !self.json {
-            terminal::print(shown(endpoint, &request));
+            terminal::print(request::shown(endpoint, &request, false));
         }
         let answered = run::runtime()?.block_on(deliver::ping(&Client::new(Arc::default()), endpoint, request));
         let success = answered.as_ref().is_ok_and(|pong| endpoint.success.contains(pong.status));
@@ -73,24 +73,6 @@ fn ping(endpoint: &Endpoint, source: &str) -> anyhow::Result<Request<Bytes>> {
     let id = id.as_str();
     let event = Event { id, event_type: "ping", time, context: None, data: &data, source, cloud: None, trace: None };
     Ok(pipeline::ping(endpoint, &event, now)?)
-}
-
-/// The request for people, who need not know its secrets.
-fn shown(endpoint: &Endpoint, request: &Request<Bytes>) -> String {
-    let mask = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let masked = endpoint.secrets.iter().fold(text, |text, secret| text.replace(secret.expose(), "***"));
-        terminal::printable(masked.as_bytes())
-    };
-    let mut text = format!("    {} {}\n", request.method(), endpoint.target.shown);
-    for (name, value) in request.headers() {
-        let secret = matches!(&endpoint.auth, Some(Auth::Header(header, _)) if header == name);
-        let value = if secret { "***".to_owned() } else { mask(value.as_bytes()) };
-        text.push_str(&format!("    {name}: {value}\n"));
-    }
-    text.push('\n');
-    text.push_str(&terminal::indented(&mask(request.body())));
-    text
 }
 
 fn told(answered: &Result<Pong, Failure>, success: bool) -> String {

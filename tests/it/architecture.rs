@@ -315,7 +315,21 @@ const ROOMS: &[Room] = &[
     // `deliver`, for a test is an attempt without a lane.
     Room {
         name: "cli",
-        uses: &["app", "config", "deliver", "endpoint", "event", "ingest", "log", "pipeline", "queue", "retry", "route", "sign"],
+        uses: &[
+            "app",
+            "config",
+            "deliver",
+            "endpoint",
+            "event",
+            "ingest",
+            "log",
+            "pipeline",
+            "queue",
+            "retry",
+            "route",
+            "sign",
+            "transform",
+        ],
         outside: Outside::All,
     },
 ];

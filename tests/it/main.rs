@@ -12,6 +12,7 @@ mod delivery;
 mod duplicates;
 mod examples;
 mod expectation;
+mod explain;
 mod failures;
 mod golden;
 mod guard;
