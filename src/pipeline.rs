@@ -217,6 +217,10 @@ pub fn render(endpoint: &Endpoint, attempt: Attempt<'_>) -> Request<Bytes> {
     let Attempt { event, body, number, now, mut headers } = attempt;
     headers.insert(header::HOST, endpoint.target.authority.clone());
     headers.insert(header::CONTENT_TYPE, body.content_type.clone());
+    if body.bytes.is_empty() {
+        // An empty form is a body too, but HTTP's machinery says nothing of what is not there.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(WEBHOOK_ID, visible(event.id.as_bytes()));
     for (name, value) in body.headers.iter().flatten() {

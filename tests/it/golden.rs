@@ -1,7 +1,8 @@
 //! Folders of exact bytes: with this config and this event, that is the request.
 //!
 //! A case is `tests/golden/<case>/{config.toml,event.json,request.http}`. `{receiver}` in the config is the receiver's
-//! base URL; `event.json` is the body posted to `/events`; `request.http` has the request line, the headers sorted by
+//! base URL; `event.json` is the body posted to `/events`, with the headers of `ingest.headers` where there is one, a line
+//! each, in place of `content-type: application/json`; `request.http` has the request line, the headers sorted by
 //! name, an empty line and the body to the last byte, all with bare line feeds. What changes from run to run is checked
 //! and then replaced: `<host>`, `<version>`, `<timestamp>` and `<signature>`. `UPDATE_GOLDEN=1` rewrites `request.http`.
 
@@ -18,7 +19,7 @@ async fn every_golden_case_sends_the_bytes_it_says() {
     let mut cases: Vec<PathBuf> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     cases.sort();
-    assert!(cases.len() >= 20, "only {} cases in {}", cases.len(), folder.display());
+    assert!(cases.len() >= 80, "only {} cases in {}", cases.len(), folder.display());
     let mut differences = String::new();
     for case in &cases {
         let actual = request_of(case).await;
@@ -39,7 +40,9 @@ async fn request_of(case: &Path) -> Vec<u8> {
     let config = fs::read_to_string(case.join("config.toml")).unwrap();
     let receiver = Receiver::replying([200]).await;
     let sidecar = Sidecar::start(&config.replace("{receiver}", &receiver.url())).await;
-    let answer = sidecar.event(fs::read(case.join("event.json")).unwrap()).await;
+    let headers = fs::read_to_string(case.join("ingest.headers")).unwrap_or_else(|_| "content-type: application/json".to_owned());
+    let headers: Vec<(&str, &str)> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let answer = sidecar.request("POST", "/events", &headers, fs::read(case.join("event.json")).unwrap()).await;
     assert_eq!(answer.status, 202, "{}: {}", case.display(), String::from_utf8_lossy(&answer.body));
     let mut request = receiver.received(1).await.remove(0);
     mark_signatures(&config, &mut request);
