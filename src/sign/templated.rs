@@ -68,13 +68,14 @@ impl Templated {
 
     /// Writes the headers of one attempt, in place of any of the same name.
     pub(super) fn sign(&self, stamp: &Stamp<'_>, headers: &mut HeaderMap) {
-        let (seconds, millis) = (Decimal::new(stamp.unix_millis / 1000), Decimal::new(stamp.unix_millis));
+        let mut digits = itoa::Buffer::new();
+        let millis = digits.format(stamp.unix_millis).as_bytes();
         let fields = Field::ALL.map(|field| match field {
             Field::Id => stamp.id.as_bytes(),
             Field::Method => stamp.method.as_bytes(),
             Field::Path => stamp.path.as_bytes(),
-            Field::Timestamp => seconds.text(),
-            Field::TimestampMs => millis.text(),
+            Field::Timestamp => whole_seconds(millis),
+            Field::TimestampMs => millis,
             Field::Type => stamp.event_type.as_bytes(),
         });
         let values = Values { fields, body: stamp.body };
@@ -184,28 +185,11 @@ impl<'a> Values<'a> {
     }
 }
 
-/// A number's decimal digits.
-struct Decimal {
-    digits: [u8; 20],
-    start: usize,
-}
-
-impl Decimal {
-    fn new(mut number: u64) -> Decimal {
-        let mut digits = [b'0'; 20];
-        let mut start = digits.len() - 1;
-        loop {
-            digits[start] += (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return Decimal { digits, start };
-            }
-            start -= 1;
-        }
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.digits[self.start..]
+/// The digits of whole seconds in those of milliseconds.
+pub(super) fn whole_seconds(millis: &[u8]) -> &[u8] {
+    match millis.len().checked_sub(3) {
+        None | Some(0) => b"0",
+        Some(seconds) => &millis[..seconds],
     }
 }
 

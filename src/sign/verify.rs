@@ -12,7 +12,7 @@ use super::{
     mac::Signature,
     scheme::{Field, Header, Signed},
     template::{Part, Placeholder, Template},
-    templated::{Templated, Text, Values},
+    templated::{Templated, Text, Values, whole_seconds},
 };
 
 /// A request whose signature is right.
@@ -184,13 +184,6 @@ fn lengths(placeholder: Header, signature: usize) -> (usize, usize) {
         Header::Field(_) => (1, 255),
         Header::Signature => (signature, signature),
         Header::Signatures => (signature, 8 * 1024),
-    }
-}
-
-fn whole_seconds(millis: &[u8]) -> &[u8] {
-    match millis.len().checked_sub(3) {
-        None | Some(0) => b"0",
-        Some(seconds) => &millis[..seconds],
     }
 }
 
