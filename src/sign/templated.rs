@@ -85,7 +85,7 @@ impl Templated {
                 Text::Filled(template) => self.header_value(template, &values, &first),
                 Text::Fixed(value) => value.clone(),
             };
-            headers.insert(name.clone(), value);
+            headers.insert(name, value);
         }
     }
 
@@ -204,8 +204,10 @@ fn length<P: Placeholder>(template: &Template<P>, of: impl Fn(P) -> usize) -> us
 /// Ids and types are visible ASCII, but `http::Uri` lets a DEL into a path: what no header may hold becomes `?`.
 #[expect(clippy::expect_used, reason = "all that a header's value may not hold has just been replaced")]
 fn sendable(mut text: Vec<u8>) -> HeaderValue {
-    for byte in text.iter_mut().filter(|byte| byte.is_ascii_control() && **byte != b'\t') {
-        *byte = b'?';
+    let is_refused = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    // All of it is looked at, which is quicker than to stop early.
+    if text.iter().fold(false, |found, byte| found | is_refused(byte)) {
+        text.iter_mut().filter(|byte| is_refused(byte)).for_each(|byte| *byte = b'?');
     }
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("a header's value without control characters")
 }
