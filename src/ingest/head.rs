@@ -75,7 +75,8 @@ pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal
     let media = match declared {
         Some(media) if media.is(cloud::MEDIA_TYPE) => Media::CloudEvent,
         Some(media) if media.is(cloud::BATCH_MEDIA_TYPE) => Media::CloudEvents,
-        // Without a body there need be no type.
+        // What is not there is of no type, and JSON's is not always named.
+        _ if is_binary && has_no_body(headers) => return Ok(Media::Headers),
         None if is_binary && value.is_empty() => Media::Headers,
         Some(media) if is_binary && media.is_json() => Media::Headers,
         _ if is_binary => return Err(Refusal::UnsupportedMediaType("data that is not JSON is not understood here".into())),
@@ -91,6 +92,12 @@ pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal
         return Err(Refusal::UnsupportedMediaType("the charset must be UTF-8".into()));
     }
     Ok(media)
+}
+
+/// Whether a request has no body (RFC 9112, section 6.3), as its head says.
+fn has_no_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| length == "0")
 }
 
 /// For how many seconds the answer is to wait for the deliveries: `Prefer: wait=N` (RFC 7240, section 4.3), the first if
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_content_type_decides_before_the_headers_of_an_event_do() {
-        let media = |content_type: &str, is_binary: bool| {
+        let media = |content_type: &str, is_binary: bool, length: &str| {
             let mut headers = HeaderMap::new();
             if !content_type.is_empty() {
                 headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
@@ -153,6 +160,7 @@ mod tests {
             if is_binary {
                 headers.insert("ce-specversion", "1.0".parse().unwrap());
             }
+            headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());
             media(&headers, &Way::Events).ok()
         };
         for (content_type, plain, with_headers) in [
@@ -167,8 +175,11 @@ mod tests {
             ("text/plain", None, None),
             ("", None, Some(Media::Headers)),
         ] {
-            assert_eq!((media(content_type, false), media(content_type, true)), (plain, with_headers), "{content_type}");
+            let actual = (media(content_type, false, "1"), media(content_type, true, "1"));
+            assert_eq!(actual, (plain, with_headers), "{content_type}");
         }
+        assert_eq!(media("text/plain; charset=latin1", true, "0"), Some(Media::Headers), "there is no data that is no JSON");
+        assert_eq!(media("text/plain", false, "0"), None);
     }
 
     #[test]

@@ -211,3 +211,23 @@ async fn what_is_left_over_keeps_its_attributes_over_a_restart() {
     assert_eq!((request.header("ce-subject"), request.header("ce-number")), ("Stra%C3%9Fe%20%227%22%20100%25", "42"));
     assert_eq!(request.body, r#"{"n" : 1.0, "big": 12345678901234567890}"#);
 }
+
+#[tokio::test]
+async fn a_pending_body_is_set_aside_where_a_header_of_it_is_none() {
+    let receiver = Receiver::replying([200]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let line = |id: &str, header: &str| {
+        let event = format!(r#"{{"type":"t","id":"{id}","time":"2018-04-05T17:31:00Z","data":1}}"#);
+        format!(
+            r#"{{"timestamp":"2018-04-05T17:31:00Z","endpoint":"hook","attempts":0,"accepted_unix_ms":0,"content_type":"application/json","body":"1","headers":[["{header}","x"]],"event":{event}}}"#
+        )
+    };
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("pending.jsonl"), line("good", "ce-ext") + "\n" + &line("bad", "ce ext") + "\n").unwrap();
+    let config = everything_to(&[("hook", &receiver.url(), "envelope = \"cloudevents-binary\"")]);
+    let sidecar = Sidecar::start_in(folder, &config).await;
+    let request = receiver.received(1).await.remove(0);
+    assert_eq!((request.header("webhook-id"), request.header("ce-ext")), ("good", "x"));
+    assert_eq!(crate::support::lines(&sidecar.dir().join("state/pending.damaged.jsonl")), [line("bad", "ce ext")]);
+}
