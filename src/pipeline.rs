@@ -111,7 +111,7 @@ pub fn prepare<'e>(
             }
         };
         let body = shape.body(event, payload)?;
-        let headers = body_headers(shape.envelope.headers(event, payload));
+        let headers = body_headers(shape.envelope.headers(event, payload)).map_err(|_| encode::TooLarge)?;
         let bytes = Bytes::from(body.bytes);
         data = data.or_else(|| body.data_at.map(|range| bytes.slice(range)));
         whose.push(Made::Body(bodies.len() as u32));
@@ -173,13 +173,16 @@ pub fn batch<'b>(bodies: impl Iterator<Item = &'b Body>) -> Body {
     Body { bytes: bytes.into(), content_type, headers: None }
 }
 
-/// Headers made of names and values whose alphabets were checked; none where there are none.
-pub fn body_headers(pairs: Vec<(String, String)>) -> Option<Box<BodyHeaders>> {
+/// Headers made of these names and values; none where there are none.
+///
+/// # Errors
+/// One of them can be no header: of an event that came by the door, whose alphabets were checked, a name of 64 KiB.
+pub fn body_headers(pairs: Vec<(String, String)>) -> http::Result<Option<Box<BodyHeaders>>> {
     if pairs.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let header = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
-    Some(pairs.into_iter().filter_map(header).collect())
+    let header = |(name, value): (String, String)| Ok((HeaderName::try_from(name)?, HeaderValue::try_from(value)?));
+    pairs.into_iter().map(header).collect::<http::Result<_>>().map(Some)
 }
 
 /// An event as a CloudEvent in the JSON event format.
@@ -192,7 +195,7 @@ pub fn structured(event: &Event<'_>) -> Result<Vec<u8>, encode::TooLarge> {
 /// The request of a ping, the event of a test: it has one attempt, and neither route nor transform.
 pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
     let shape = &endpoint.shape;
-    let headers = body_headers(shape.envelope.headers(event, event.data));
+    let headers = body_headers(shape.envelope.headers(event, event.data)).map_err(|_| encode::TooLarge)?;
     let mut body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone(), headers };
     if endpoint.batch.is_some() {
         body = batch(std::iter::once(&body));

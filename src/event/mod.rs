@@ -7,12 +7,15 @@
 //! well-formed UTF-8 JSON, at most [`MAX_DEPTH`] deep, without lone surrogate escapes.
 
 pub mod cloud;
+pub mod media;
+mod time;
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use self::cloud::Attributes;
+pub use self::time::Time;
 
 /// The most arrays and objects that may stand inside one another in `data` or `context`.
 pub const MAX_DEPTH: usize = 127;
@@ -41,44 +44,6 @@ pub struct Head<'a> {
     pub event_type: &'a str,
     pub time: Time<'a>,
     pub trace: Option<&'a Trace>,
-}
-
-/// When an event happened: the RFC 3339 text as carried, and what it means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time<'a> {
-    pub text: &'a str,
-    /// Whole seconds since the Unix epoch, rounded down.
-    pub unix_seconds: i64,
-}
-
-impl<'a> Time<'a> {
-    /// Reads RFC 3339 (`2026-11-22T19:21:53.5+01:00`), and nothing wider.
-    pub fn parse(text: &'a str) -> Option<Time<'a>> {
-        let shape = text.as_bytes();
-        let date = shape.get(..10)?;
-        let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-        let date_shape = digits(&date[..4]) && date[4] == b'-' && digits(&date[5..7]) && date[7] == b'-' && digits(&date[8..]);
-        let clock = shape.get(11..19)?;
-        let clock_shape =
-            digits(&clock[..2]) && clock[2] == b':' && digits(&clock[3..5]) && clock[5] == b':' && digits(&clock[6..]);
-        let mut rest = shape.get(19..)?;
-        if let Some(fraction) = rest.strip_prefix(b".") {
-            let end = fraction.iter().position(|byte| !byte.is_ascii_digit())?;
-            rest = fraction.get(end..).filter(|_| (1..=18).contains(&end))?;
-        }
-        let zone_shape = match rest {
-            [b'Z' | b'z'] => true,
-            [b'+' | b'-', offset @ ..] => offset.len() == 5 && digits(&offset[..2]) && offset[2] == b':' && digits(&offset[3..]),
-            _ => false,
-        };
-        if !(date_shape && matches!(shape[10], b'T' | b't') && clock_shape && zone_shape) {
-            return None;
-        }
-        // jiff knows calendars and leap seconds, but only nine digits of a fraction: it needs none of them here.
-        let seconds = format!("{}{}", &text[..19], std::str::from_utf8(rest).ok()?);
-        let unix_seconds = seconds.parse::<jiff::Timestamp>().ok()?.as_second();
-        Some(Time { text, unix_seconds })
-    }
 }
 
 /// A W3C trace context, as the app sent it.
@@ -266,30 +231,6 @@ impl KeptAttributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rfc_3339_times_are_read_and_nothing_wider() {
-        let seconds = |text| Time::parse(text).map(|time| time.unix_seconds);
-        assert_eq!(seconds("2016-06-21T02:33:30Z"), Some(1_466_476_410));
-        assert_eq!(seconds("2016-06-21t02:33:30.999999999999z"), Some(1_466_476_410));
-        assert_eq!(seconds("2016-06-21T04:33:30+02:00"), Some(1_466_476_410));
-        assert_eq!(seconds("1969-12-31T23:59:59.5Z"), Some(-1));
-        assert_eq!(seconds("2016-12-31T23:59:60Z"), Some(1_483_228_799));
-        for wrong in
-            ["", "2016-06-21", "2016-06-21 02:33:30Z", "2016-06-21T02:33:30", "2016-02-30T00:00:00Z", "2016-06-21T02:33Z"]
-        {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
-        for wrong in [
-            "2016-06-21T02:33:30.Z",
-            "2016-06-21T02:33:30+0200",
-            "2016-06-21T25:33:30Z",
-            "+2016-06-21T02:33:30Z",
-            "2016-06-21T02:33:30Z[UTC]",
-        ] {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn types_and_ids_keep_to_their_alphabets() {

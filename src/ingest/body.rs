@@ -10,15 +10,20 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
-use super::{Limits, Refusal, watchdog::Watchdog};
+use super::{Limits, Refusal, head::Way, server::MAX_HEAD, watchdog::Watchdog};
 
-/// Reads a body within its bounds. Most come in one piece, and that piece is used as it is.
-pub(super) async fn read(body: Incoming, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {
+/// Reads the body of a request on `way` within its bounds. Most come in one piece, and that piece is used as it is.
+pub(super) async fn read(body: Incoming, way: &Way<'_>, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {
+    let max = match way {
+        // What was accepted comes back from the dead letters with all that its path, its head and the sidecar said of it.
+        Way::Endpoint(_) => limits.max_body.saturating_add(AROUND),
+        Way::Events | Way::Typed(_) => limits.max_body,
+    };
     let too_large = Refusal::PayloadTooLarge(limits.max_body);
-    if body.size_hint().lower() > limits.max_body as u64 {
+    if body.size_hint().lower() > max as u64 {
         return Err(too_large);
     }
-    let mut collected = pin!(collect(body, limits.max_body));
+    let mut collected = pin!(collect(body, max));
     let mut awaited = false;
     let read = poll_fn(|cx| match collected.as_mut().poll(cx) {
         Poll::Pending if watchdog.is_expired() => Poll::Ready(None),
@@ -60,3 +65,7 @@ async fn collect(mut body: Incoming, max: usize) -> hyper::Result<Option<Bytes>>
     }
     Ok(Some(if more.is_empty() { first } else { more.freeze() }))
 }
+
+/// The most that stands around the data of an event on its own: a head as JSON text, which has two bytes for a backslash, and
+/// the names, id and time that were not in it.
+const AROUND: usize = 2 * MAX_HEAD + 4096;

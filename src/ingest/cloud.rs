@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, Error as _, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor},
 };
 
 use super::{
@@ -23,6 +23,10 @@ pub(super) fn event(body: &[u8]) -> Result<Events<'_>, Refusal> {
 /// Reads several in the JSON batch format.
 pub(super) fn batch(body: &[u8], max_batch: usize) -> Result<Events<'_>, Refusal> {
     let text = utf8(body)?;
+    if !text.trim_ascii_start().starts_with('[') {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| invalid(&error))?;
+        return Err(Refusal::InvalidEvent("a batch is an array of events".into()));
+    }
     let mut too_many = false;
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Batch { max: max_batch, too_many: &mut too_many }.deserialize(&mut reader);
@@ -43,7 +47,7 @@ pub(super) fn batch(body: &[u8], max_batch: usize) -> Result<Events<'_>, Refusal
 pub(super) fn binary<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Result<Events<'a>, Refusal> {
     let text = utf8(body)?;
     if !text.trim_ascii().is_empty() {
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| invalid(&error))?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| invalid(&error))?;
         check_strings(text)?;
     }
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -70,7 +74,7 @@ fn of(event: CloudEvent<'_>) -> Posted<'_> {
 fn refusal(problem: &Problem, name: &str) -> Refusal {
     match problem {
         Problem::Attribute(what) => Refusal::InvalidEvent(format!("{name}{what}").into()),
-        Problem::Data(what) => Refusal::UnsupportedMediaType(what),
+        Problem::Data(what) => Refusal::UnsupportedMediaType(format!("{name}{what}").into()),
     }
 }
 

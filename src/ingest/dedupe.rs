@@ -127,8 +127,13 @@ impl<'a> Noted<'a> {
     }
 
     pub(super) fn find(&mut self, name: Name<'_>) -> Option<Memo> {
-        let (now, window) = (self.now(), self.bounds.window);
-        self.lock().find(name, window, now)
+        let (is_first, now, bounds) = (self.now.is_none(), self.now(), self.bounds);
+        let mut memory = self.lock();
+        if is_first {
+            // What is past the window would be looked for from the wrong end when it comes again.
+            memory.trim(bounds, now);
+        }
+        memory.find(name, bounds.window, now)
     }
 
     pub(super) fn remember(&mut self, name: Name<'_>, event_type: &str, endpoints: &[Arc<str>]) {
@@ -213,6 +218,19 @@ mod tests {
         assert_eq!((memory.known.len(), memory.order.len()), (2, 2));
         memory.trim(Bounds { ids: 1, ..BOUNDS }, start + 61 * SECOND);
         assert_eq!(known(&mut memory, start + 61 * SECOND), "a");
+    }
+
+    #[test]
+    fn what_is_past_the_window_is_forgotten_before_it_is_looked_for() {
+        let memory = Mutex::new(Memory::default());
+        let bounds = Bounds { window: Duration::from_millis(1), ..BOUNDS };
+        let past = Instant::now().checked_sub(2 * bounds.window).unwrap();
+        for id in ["a", "b", "c"] {
+            memory.lock().unwrap().remember(name(id), "t", &names(&["hook"]), past);
+        }
+        let mut noted = Noted::new(&memory, bounds);
+        assert!(noted.find(name("c")).is_none());
+        assert_eq!(memory.lock().unwrap().order.len(), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Refusal;
 use crate::{
-    event::{Trace, cloud},
+    event::{Trace, cloud, media::MediaType},
     pipeline,
 };
 
@@ -54,59 +54,50 @@ pub(super) fn way(path: &str) -> Option<Way<'_>> {
 /// The media type of a body that was posted on `way`.
 pub(super) fn media(headers: &HeaderMap, way: &Way<'_>) -> Result<Media, Refusal> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here"));
+        return Err(Refusal::UnsupportedMediaType("a Content-Encoding is not understood here".into()));
     }
     let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     let is_binary = headers.contains_key("ce-specversion");
     if value == b"application/json" && !is_binary {
         return Ok(Media::Json);
     }
-    // Its `type` and `id` stand in the head: taken for data alone it would lose them.
-    if is_binary && matches!(way, Way::Typed(_)) {
-        return Err(Refusal::UnsupportedMediaType("CloudEvents are posted to /events"));
+    let declared = MediaType::parse(std::str::from_utf8(value).unwrap_or_default());
+    if matches!(way, Way::Typed(_)) {
+        // Its `type` and `id` stand in the head: taken for data alone it would lose them.
+        if is_binary {
+            return Err(Refusal::UnsupportedMediaType("CloudEvents are posted to /events".into()));
+        }
+        if !declared.is_some_and(|media| media.is("application/json")) {
+            return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json here".into()));
+        }
     }
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let mut parts = unquoted_parts(text);
-    let essence = parts.next().unwrap_or_default().trim();
-    let media = match way {
-        // Without a body there need be no type.
-        _ if is_binary && (value.is_empty() || cloud::is_json(essence)) => Media::Headers,
-        _ if is_binary => return Err(Refusal::UnsupportedMediaType("data that is not JSON is not understood here")),
-        _ if essence.eq_ignore_ascii_case("application/json") => Media::Json,
-        Way::Typed(_) => return Err(Refusal::UnsupportedMediaType("the Content-Type must be application/json here")),
-        _ if essence.eq_ignore_ascii_case("application/x-ndjson") => Media::Lines,
-        _ if essence.eq_ignore_ascii_case(cloud::MEDIA_TYPE) => Media::CloudEvent,
-        _ if essence.eq_ignore_ascii_case(cloud::BATCH_MEDIA_TYPE) => Media::CloudEvents,
+    // The type decides before the headers of an event do (HTTP protocol binding, section 3).
+    let media = match declared {
+        Some(media) if media.is(cloud::MEDIA_TYPE) => Media::CloudEvent,
+        Some(media) if media.is(cloud::BATCH_MEDIA_TYPE) => Media::CloudEvents,
+        // What is not there is of no type, and JSON's is not always named.
+        _ if is_binary && has_no_body(headers) => return Ok(Media::Headers),
+        None if is_binary && value.is_empty() => Media::Headers,
+        Some(media) if is_binary && media.is_json() => Media::Headers,
+        _ if is_binary => return Err(Refusal::UnsupportedMediaType("data that is not JSON is not understood here".into())),
+        Some(media) if media.is("application/json") => Media::Json,
+        Some(media) if media.is("application/x-ndjson") => Media::Lines,
         _ => {
             return Err(Refusal::UnsupportedMediaType(
-                "the Content-Type must be application/json, application/x-ndjson or application/cloudevents+json",
+                "the Content-Type must be application/json, application/x-ndjson or application/cloudevents+json".into(),
             ));
         }
     };
-    let named =
-        |part: &'_ str| part.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-    let charset = parts.filter_map(named).find(|(name, _)| name == "charset");
-    match charset {
-        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => {
-            Err(Refusal::UnsupportedMediaType("the charset must be UTF-8"))
-        }
-        _ => Ok(media),
+    if declared.is_some_and(|media| !media.is_utf8) {
+        return Err(Refusal::UnsupportedMediaType("the charset must be UTF-8".into()));
     }
+    Ok(media)
 }
 
-/// What stands between the semicolons of a media type (RFC 9110, section 8.3.1); those in quotes are text.
-fn unquoted_parts(text: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |character| {
-        let ends = character == ';' && !quoted;
-        match character {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            _ => {}
-        }
-        ends
-    })
+/// Whether a request has no body (RFC 9112, section 6.3), as its head says.
+fn has_no_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| length == "0")
 }
 
 /// For how many seconds the answer is to wait for the deliveries: `Prefer: wait=N` (RFC 7240, section 4.3), the first if
@@ -157,6 +148,38 @@ mod tests {
             }
             assert_eq!(wait(&headers), expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn the_content_type_decides_before_the_headers_of_an_event_do() {
+        let media = |content_type: &str, is_binary: bool, length: &str| {
+            let mut headers = HeaderMap::new();
+            if !content_type.is_empty() {
+                headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            }
+            if is_binary {
+                headers.insert("ce-specversion", "1.0".parse().unwrap());
+            }
+            headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());
+            media(&headers, &Way::Events).ok()
+        };
+        for (content_type, plain, with_headers) in [
+            ("application/json", Some(Media::Json), Some(Media::Headers)),
+            ("Application/JSON; charset=utf-8", Some(Media::Json), Some(Media::Headers)),
+            ("application/vnd.x+json", None, Some(Media::Headers)),
+            ("application/cloudevents+json", Some(Media::CloudEvent), Some(Media::CloudEvent)),
+            ("application/CloudEvents+json;charset=utf-8", Some(Media::CloudEvent), Some(Media::CloudEvent)),
+            ("application/cloudevents-batch+json", Some(Media::CloudEvents), Some(Media::CloudEvents)),
+            ("application/x-ndjson", Some(Media::Lines), None),
+            ("application/json; charset=utf-16", None, None),
+            ("text/plain", None, None),
+            ("", None, Some(Media::Headers)),
+        ] {
+            let actual = (media(content_type, false, "1"), media(content_type, true, "1"));
+            assert_eq!(actual, (plain, with_headers), "{content_type}");
+        }
+        assert_eq!(media("text/plain; charset=latin1", true, "0"), Some(Media::Headers), "there is no data that is no JSON");
+        assert_eq!(media("text/plain", false, "0"), None);
     }
 
     #[test]

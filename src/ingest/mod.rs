@@ -202,7 +202,7 @@ impl Ingest {
             (plan.limits, head::media(&head.headers, way)?)
         };
         let way = way.ok_or(Refusal::NotFound)?;
-        let body = body::read(body, &limits, watchdog).await?;
+        let body = body::read(body, &way, &limits, watchdog).await?;
         // The body may have taken its time.
         if self.is_draining() {
             return Err(Refusal::Draining);

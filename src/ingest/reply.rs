@@ -47,7 +47,7 @@ pub enum Refusal {
     #[error("there is no endpoint `{0}`")]
     UnknownEndpoint(Box<str>),
     #[error("{0}")]
-    UnsupportedMediaType(&'static str),
+    UnsupportedMediaType(Cow<'static, str>),
 }
 
 impl Refusal {

@@ -171,7 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
 }
 
 /// The longest head.
-const MAX_HEAD: usize = 16 << 10;
+pub(super) const MAX_HEAD: usize = 16 << 10;
 
 /// hyper's read buffer: a head and a usual body in one piece.
 const BUFFER: usize = 64 << 10;

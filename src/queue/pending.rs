@@ -216,7 +216,7 @@ fn read_line(line: &[u8]) -> Result<Entry, LineError> {
         (Some(body), Some(content_type)) => Some(Body {
             bytes: Bytes::from(body.into_owned()),
             content_type: HeaderValue::try_from(&*content_type).map_err(|_| LineError::Field("content_type"))?,
-            headers: line.headers.and_then(pipeline::body_headers),
+            headers: pipeline::body_headers(line.headers.unwrap_or_default()).map_err(|_| LineError::Field("headers"))?,
         }),
         _ if failed.is_some() => None,
         _ => return Err(LineError::Field("body")),

@@ -19,10 +19,8 @@ pub(super) fn event(event: &Event<'_>) -> Val {
     if let Some(cloud) = &event.cloud {
         object.insert(text("source"), text(event.source));
         object.extend(cloud.subject.map(|subject| (text("subject"), text(subject))));
-        // An extension may be called `context`, but the event is never hidden by what it says of itself.
-        for (name, value) in cloud.extensions() {
-            object.entry(text(name)).or_insert_with(|| json(value));
-        }
+        // Of what stands here only `context` can be an extension's name, and a CloudEvent has no other.
+        object.extend(cloud.extensions().map(|(name, value)| (text(name), json(value))));
     }
     Val::obj(object)
 }

@@ -93,6 +93,11 @@ async fn a_batch_is_accepted_whole_or_refused_whole() {
     bad.refused(422, "invalid_event");
     assert!(bad.json()["detail"].as_str().unwrap().starts_with("event 1: `id`"));
     sidecar.post("/events", batch, "[]").await.refused(422, "invalid_event");
+    sidecar.post("/events", batch, event("c", "")).await.refused(422, "invalid_event");
+    sidecar.post("/events", batch, "{").await.refused(400, "invalid_json");
+    let no_json = event("d", r#","data_base64":"AA==""#);
+    let refused = sidecar.post("/events", batch, format!("[{},{no_json}]", event("c", ""))).await;
+    assert!(refused.refused(415, "unsupported_media_type").starts_with("event 1: data that is not JSON"));
     sidecar.event(r#"{"type":"last","id":"z","data":1}"#).await.accepted();
     assert_eq!(receiver.received(3).await.len(), 3, "nothing of the refused batch came");
 }
@@ -105,7 +110,10 @@ async fn what_is_not_json_is_415_and_what_is_no_cloud_event_422() {
     for body in [with(r#","data_base64":"AAEC""#), with(r#","datacontenttype":"text/plain","data":"x""#)] {
         sidecar.post("/events", CLOUD, body).await.refused(415, "unsupported_media_type");
     }
-    for body in ["[]".to_owned(), with(r#","time":1"#), with("").replace("1.0", "2.0"), with(r#","Upper":"x""#)] {
+    let names = (0..110_000).map(|n| format!(r#","{n:04x}":1"#)).collect::<String>();
+    let long = with(&format!(r#","{}":1"#, "a".repeat(70_000)));
+    let more = [with(r#","time":1"#), with("").replace("1.0", "2.0"), with(r#","Upper":"x""#), with(&names), long];
+    for body in std::iter::once("[]".to_owned()).chain(more) {
         sidecar.post("/events", CLOUD, body).await.refused(422, "invalid_event");
     }
     sidecar.post("/events", CLOUD, "{").await.refused(400, "invalid_json");
@@ -120,6 +128,19 @@ async fn what_is_not_json_is_415_and_what_is_no_cloud_event_422() {
     let no_source = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-type", "t"), ("content-type", "application/json")];
     sidecar.request("POST", "/events", &no_source, "1").await.refused(422, "invalid_event");
     assert!(receiver.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn an_extension_called_context_is_seen_by_jq() {
+    let receiver = Receiver::replying([200]).await;
+    let config = everything_to(&[("hook", &receiver.url(), "envelope = \"none\"")]) + "transform = '[keys_unsorted, .context]'\n";
+    let sidecar = Sidecar::start(&config).await;
+    let event = |more: &str| format!(r#"{{"specversion":"1.0","type":"t","source":"/s","id":"1"{more}}}"#);
+    sidecar.post("/events", CLOUD, event(r#","ext":1,"context":"c","data":1"#)).await.accepted();
+    let keys = r#"["id","type","time","context","data","source","ext"]"#;
+    assert_eq!(receiver.received(1).await[0].body, format!("[{keys},\"c\"]"));
+    sidecar.event(r#"{"type":"t","data":1}"#).await.accepted();
+    assert_eq!(receiver.received(2).await[1].body, r#"[["id","type","time","context","data"],null]"#);
 }
 
 #[tokio::test]
@@ -189,4 +210,24 @@ async fn what_is_left_over_keeps_its_attributes_over_a_restart() {
     let request = receiver.received(1).await.remove(0);
     assert_eq!((request.header("ce-subject"), request.header("ce-number")), ("Stra%C3%9Fe%20%227%22%20100%25", "42"));
     assert_eq!(request.body, r#"{"n" : 1.0, "big": 12345678901234567890}"#);
+}
+
+#[tokio::test]
+async fn a_pending_body_is_set_aside_where_a_header_of_it_is_none() {
+    let receiver = Receiver::replying([200]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let line = |id: &str, header: &str| {
+        let event = format!(r#"{{"type":"t","id":"{id}","time":"2018-04-05T17:31:00Z","data":1}}"#);
+        format!(
+            r#"{{"timestamp":"2018-04-05T17:31:00Z","endpoint":"hook","attempts":0,"accepted_unix_ms":0,"content_type":"application/json","body":"1","headers":[["{header}","x"]],"event":{event}}}"#
+        )
+    };
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("pending.jsonl"), line("good", "ce-ext") + "\n" + &line("bad", "ce ext") + "\n").unwrap();
+    let config = everything_to(&[("hook", &receiver.url(), "envelope = \"cloudevents-binary\"")]);
+    let sidecar = Sidecar::start_in(folder, &config).await;
+    let request = receiver.received(1).await.remove(0);
+    assert_eq!((request.header("webhook-id"), request.header("ce-ext")), ("good", "x"));
+    assert_eq!(crate::support::lines(&sidecar.dir().join("state/pending.damaged.jsonl")), [line("bad", "ce ext")]);
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Process, Receiver, closed_port, json_lines, lines, run, sidehook};
+use crate::support::{Process, Receiver, Sidecar, closed_port, everything_to, json_lines, lines, run, sidehook};
 
 /// A dead letter's line, without its end.
 fn letter(endpoint: &str, id: &str, at: &str) -> String {
@@ -191,4 +191,49 @@ async fn a_file_that_is_not_there_is_an_error() {
         assert!(said.code == 1 && said.stderr.contains("nowhere"), "{arguments:?}: {}", said.stderr);
     }
     assert_eq!(run(folder.path(), &["replay", "x", "--rate", "fast"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn what_was_accepted_at_its_largest_is_accepted_again() {
+    let receiver = Receiver::replying([400]).await;
+    let small = "[listen]\nmax_body = \"64KiB\"\n";
+    let sidecar = Sidecar::start(&(everything_to(&[("hook", &receiver.url(), "envelope = \"none\"")]) + small)).await;
+    let text = |around: usize| format!("\"{}\"", "x".repeat((64 << 10) - around - 2));
+    let typed = format!("/events/{}", "a".repeat(255));
+    sidecar.post(&typed, "application/json", text(0)).await.accepted();
+    let around = r#"{"type":"a","data":}"#.len();
+    sidecar.event(format!(r#"{{"type":"a","data":{}}}"#, text(around))).await.accepted();
+    let backslashes = "\\".repeat(15 << 10);
+    let headers = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-type", "a"),
+        ("ce-source", "/s"),
+        ("ce-ext", &backslashes),
+    ];
+    sidecar.request("POST", "/events", &headers, text(0)).await.accepted();
+    let bare = r#"{"specversion":"1.0","id":"2","type":"a","source":"/s","data":}"#.len();
+    let structured = format!(r#"{{"specversion":"1.0","id":"2","type":"a","source":"/s","data":{}}}"#, text(bare));
+    sidecar.post("/events", "application/cloudevents+json", structured).await.accepted();
+    sidecar.logged("dead_lettered", 4).await;
+    receiver.now_replying([200]);
+    let to = format!("http://{}", sidecar.address());
+    let said = run(sidecar.dir(), &["replay", "state/dead_letters.jsonl", "--to", &to]).await;
+    assert_eq!((said.code, &*said.stdout), (0, "4 accepted\n"), "{}", said.stderr);
+    let bodies: Vec<_> = receiver.received(8).await.iter().map(|request| request.body.clone()).collect();
+    let mut sizes: [Vec<usize>; 2] = [&bodies[..4], &bodies[4..]].map(|bodies| bodies.iter().map(|body| body.len()).collect());
+    sizes.iter_mut().for_each(|sizes| sizes.sort_unstable());
+    assert_eq!(sizes[0], sizes[1]);
+}
+
+#[tokio::test]
+async fn what_has_become_too_large_says_which_key_to_raise() {
+    let sidecar = Sidecar::start(&(everything_to(&[("hook", &closed_port(), "")]) + "[listen]\nmax_body = \"4KiB\"\n")).await;
+    let large = dead("one").replace("1.0", &format!("\"{}\"", "x".repeat(64 << 10)));
+    let (folder, path) = folder(std::slice::from_ref(&large));
+    let said = run(folder.path(), &["replay", "dead.jsonl", "--to", &format!("http://{}", sidecar.address())]).await;
+    let told = "refused with 413 payload_too_large: the body is larger than listen.max_body, 4096 bytes\n";
+    assert!(said.code == 1 && said.stdout.ends_with(told), "{}{}", said.stdout, said.stderr);
+    assert_eq!(lines(&path), [large]);
 }

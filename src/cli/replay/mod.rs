@@ -220,6 +220,8 @@ impl Round<'_> {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
                     return Ok(Fate::Stopped(answer.refusal()));
                 }
+                // Its detail is the same for all of them, and names the key to raise.
+                StatusCode::PAYLOAD_TOO_LARGE => return Ok(Fate::Refused(answer.refusal())),
                 status => {
                     let words = [Some(status.as_u16().to_string()), answer.code()];
                     return Ok(Fate::Refused(words.into_iter().flatten().collect::<Vec<_>>().join(" ")));
