@@ -17,7 +17,7 @@ use crate::{
     deliver::{Transport, attempt::Done},
     endpoint::Endpoint,
     log::{self, record},
-    queue::{self, Addressee, Delivery, Letter, Lot, Place, Stage as End, Turn},
+    queue::{self, Addressee, Delivery, Letter, Lot, Place, Probe, Stage as End, Turn},
     retry::{self, Class, ErrorCode, Failure, On, Outcome, Reason, Verdict},
 };
 
@@ -49,7 +49,7 @@ impl<T: Transport> Lane<T> {
             let endpoint = Arc::clone(&flight.endpoint);
             self.unread.push(Box::pin(unread.map(move |rest| (endpoint, rest.connection))));
         }
-        let duration = done.duration;
+        let (duration, probe) = (done.duration, flight.probe);
         match done.outcome {
             Outcome::Delivered { status } => self.deliver(flight, status, duration),
             Outcome::Failed(failure) => {
@@ -57,6 +57,7 @@ impl<T: Transport> Lane<T> {
                 self.fail(flight, &failure, &shown);
             }
         }
+        self.gate.land(probe);
     }
 
     fn deliver(&mut self, flight: Flight, status: u16, duration: Duration) {
@@ -88,13 +89,11 @@ impl<T: Transport> Lane<T> {
             }
             return self.split(flight, failure, shown, now);
         }
-        let (probe, early) = (flight.probe, flight.early);
+        let probe = flight.probe;
         self.fail_all(flight, failure, shown, now);
         if is_current {
             self.last_error = Some(failure.error.as_ref().into());
             self.react(failure, probe, now);
-        } else if !early {
-            self.gate.forget(probe);
         }
     }
 
@@ -178,7 +177,7 @@ impl<T: Transport> Lane<T> {
     }
 
     /// What a failure means for the endpoint as a whole.
-    fn react(&mut self, failure: &Failure, probe: bool, now: Instant) {
+    fn react(&mut self, failure: &Failure, probe: Option<Probe>, now: Instant) {
         let endpoint = Arc::clone(&self.endpoint);
         match failure.code.class() {
             Class::Permanent => {

@@ -7,7 +7,7 @@ use super::{
     world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
 };
 use crate::{
-    endpoint::{Breaker, Digest, Endpoint, Pace},
+    endpoint::{Batch, Breaker, Digest, Endpoint, Pace},
     queue::Condition,
 };
 
@@ -77,6 +77,25 @@ async fn a_probe_that_is_refused_for_good_shows_that_the_receiver_is_back() {
     let ended = world.finished().await;
     assert_eq!((ended.telling("resumed").len(), ended.given_up().len()), (1, 1));
     assert_eq!(ended.telling("delivered").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_while_a_probe_is_under_way_does_not_end_the_probing() {
+    for status in [200, 400, 503] {
+        let batch = Some(Batch { max_events: 2, max_bytes: 1 << 20, max_wait: Duration::ZERO });
+        let endpoint = |timeout| Endpoint { headers: Vec::new(), batch, timeout, concurrency: 1, ..breaking(1) };
+        let replies = move |n| match n {
+            1 => Reply::Status(503),
+            2 => Reply::After(seconds(5), status),
+            _ => Reply::Status(200),
+        };
+        let world = World::start(endpoint(seconds(10)), nth(replies));
+        (0..4).for_each(|n| world.post(&format!("e-{n}")));
+        world.received(2).await;
+        world.settle(endpoint(seconds(9)));
+        let ended = world.finished().await;
+        assert_eq!((ended.telling("delivered").len(), ended.telling("resumed").len()), (4, 1), "{status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

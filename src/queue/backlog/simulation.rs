@@ -10,7 +10,7 @@ use std::{
 use super::{Backlog, Item, Lot, Rules};
 use crate::{
     endpoint::{Batch, Breaker, Pace},
-    queue::gate::{Gate, LATENESS, May},
+    queue::gate::{Gate, LATENESS, May, Probe},
 };
 
 #[test]
@@ -120,12 +120,20 @@ struct World {
     /// Id and members of every batch that was tried and has not ended or been split.
     batches: HashMap<Box<str>, BTreeSet<u64>>,
     named: u64,
-    paused_starts: usize,
+    /// Counts reloads.
+    settings: u64,
 }
 
 struct Out {
     lot: Lot<Parcel>,
-    probe: bool,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    probe: Option<Probe>,
+    /// Those it started with.
+    settings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,7 +178,7 @@ impl World {
             starts: Vec::new(),
             batches: HashMap::new(),
             named: 0,
-            paused_starts: 0,
+            settings: 0,
         }
     }
 
@@ -222,10 +230,9 @@ impl World {
             let Some(mut lot) = self.backlog.next(self.now) else { return };
             let probe = self.gate.start(&self.pace, self.now);
             self.starts.push(self.now);
-            self.paused_starts += usize::from(probe);
             let members: BTreeSet<u64> = lot.items().map(|parcel| parcel.number).collect();
             assert!(lot.items().is_sorted_by_key(|parcel| parcel.number), "a batch is out of order");
-            self.note(format_args!("start {members:?} {}", if probe { "as a probe" } else { "" }));
+            self.note(format_args!("start {members:?} {}", if probe.is_some() { "as a probe" } else { "" }));
             // What was out at a reload may come back in halves that are larger than is allowed now.
             if let Some(batch) = self.rules.batch.filter(|_| self.older_than == 0) {
                 assert!(lot.items().len() <= batch.max_events, "too many in a batch");
@@ -242,7 +249,7 @@ impl World {
                     lot.id = Some(id);
                 }
             }
-            self.out.push(Out { lot, probe });
+            self.out.push(Out { lot, mark: Mark { probe, settings: self.settings } });
         }
     }
 
@@ -252,32 +259,42 @@ impl World {
             return;
         }
         let at = self.random.below(self.out.len() as u64) as usize;
-        let Out { lot, probe } = self.out.swap_remove(at);
+        let Out { lot, mark } = self.out.swap_remove(at);
         let members: Vec<u64> = lot.items().map(|parcel| parcel.number).collect();
         match self.random.below(10) {
             0..=4 => {
                 self.note(format_args!("{members:?} is delivered"));
-                self.gate.succeed();
+                self.tell(mark, Gate::succeed);
                 self.end(lot, "delivered");
             }
             5 if members.len() > 1 => {
                 self.note(format_args!("{members:?} is split"));
-                self.gate.refuse(&self.pace);
+                self.tell(mark, Gate::hear);
                 self.backlog.split(lot, self.now);
             }
             5 => {
                 self.note(format_args!("{members:?} is refused"));
-                self.gate.refuse(&self.pace);
+                let pace = self.pace;
+                self.tell(mark, |gate| gate.refuse(&pace));
                 self.end(lot, "dead_lettered");
             }
             _ => {
                 let asked = self.random.one_in(8).then(|| Duration::from_millis(self.random.below(2000)));
                 let wait = Duration::from_millis(self.random.below(3000));
                 self.note(format_args!("{members:?} fails, again in {wait:?}, asked for {asked:?}"));
-                self.gate.fail(&self.pace, asked, probe, self.now);
+                let (pace, now) = (self.pace, self.now);
+                self.tell(mark, |gate| gate.fail(&pace, asked, mark.probe, now));
                 self.backlog.park(lot, self.now + wait);
             }
         }
+    }
+
+    /// An attempt has told of the receiver; with other settings it says nothing of these.
+    fn tell<R>(&mut self, Mark { probe, settings }: Mark, what: impl FnOnce(&mut Gate) -> R) {
+        if settings == self.settings {
+            what(&mut self.gate);
+        }
+        self.gate.land(probe);
     }
 
     fn end(&mut self, lot: Lot<Parcel>, how: &'static str) {
@@ -320,7 +337,11 @@ impl World {
         let (order, rules) = (self.order, self.rules);
         self.note(format_args!("reload: {order:?} {rules:?}"));
         self.backlog.rearrange(self.rules, |parcel| key(order, parcel), self.out.iter_mut().map(|out| &mut out.lot), self.now);
-        self.gate.reset();
+        self.settings += 1;
+        // Most settings are no reason to give a receiver that is being probed a new chance.
+        if self.random.one_in(3) {
+            self.gate.reset();
+        }
         // Several of a key may have been out at once before.
         self.older_than = self.pushed;
         self.last.clear();
@@ -335,8 +356,8 @@ impl World {
     fn run_dry(&mut self) {
         for _ in 0..100_000 {
             self.start_all();
-            if let Some(Out { lot, .. }) = self.out.pop() {
-                self.gate.succeed();
+            if let Some(Out { lot, mark }) = self.out.pop() {
+                self.tell(mark, Gate::succeed);
                 self.end(lot, "delivered");
                 continue;
             }
@@ -345,7 +366,7 @@ impl World {
             }
             let gate = match self.gate.may_start(&self.pace, self.now) {
                 May::At(then) => Some(then),
-                May::Later => panic!("it waits for a probe that is not out"),
+                May::Later => unreachable!("nothing is out"),
                 May::Start => None,
             };
             let wake = self.backlog.wake();
@@ -363,9 +384,10 @@ impl World {
         loop {
             while self.out.len() < self.concurrency {
                 let Some(lot) = self.backlog.next(self.now).or_else(|| self.backlog.next_parked()) else { break };
-                self.out.push(Out { lot, probe: false });
+                self.out.push(Out { lot, mark: Mark { probe: None, settings: self.settings } });
             }
-            let Some(Out { lot, .. }) = self.out.pop() else { break };
+            let Some(Out { lot, mark }) = self.out.pop() else { break };
+            self.gate.land(mark.probe);
             match self.random.one_in(2) {
                 true => self.end(lot, "delivered"),
                 false => self.backlog.hold(lot),
@@ -381,6 +403,8 @@ impl World {
 
     fn check(&mut self) {
         assert!(self.out.len() <= self.concurrency, "too many at once");
+        let is_probed = self.gate.may_start(&self.pace, self.now) == May::Later;
+        assert!(!is_probed || self.out.iter().any(|out| out.mark.probe.is_some()), "it waits for a probe that is not out");
         let mut seen: Vec<u64> = self.backlog.items().map(|parcel| parcel.number).collect();
         for out in &self.out {
             let mut lot = Some(&out.lot);
