@@ -206,8 +206,8 @@ impl<T: Transport> Lane<T> {
         self.around.dead_letters.put(letter, Place::Queue(slot));
     }
 
-    pub(super) fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>) {
-        for delivery in self.backlog.take_all() {
+    pub(super) fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>, now: Instant) {
+        for delivery in self.backlog.finish_all(now) {
             self.give_up(delivery, reason, error_code);
         }
     }

@@ -31,11 +31,11 @@ pub(super) struct Idle<C> {
 impl<T: Transport> Lane<T> {
     pub(super) fn start_attempts(&mut self, now: Instant) {
         if self.account.is_disabled() {
-            self.give_up_everything(Reason::Disabled, Some(ErrorCode::Disabled));
+            self.give_up_everything(Reason::Disabled, Some(ErrorCode::Disabled), now);
         }
         if self.stage == Stage::Retired && !self.endpoint.active {
             // It was not to be sent to, and it will not come back.
-            self.give_up_everything(Reason::EndpointRemoved, None);
+            self.give_up_everything(Reason::EndpointRemoved, None, now);
         }
         while self.endpoint.active
             && self.attempts.len() < self.endpoint.concurrency

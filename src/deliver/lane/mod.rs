@@ -131,7 +131,7 @@ impl<T: Transport> Lane<T> {
             self.pass(now);
             self.start_attempts(now);
             if self.is_over(now) {
-                return self.leftovers();
+                return self.leftovers(now);
             }
             let alarm = self.alarm(now);
             poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
@@ -246,14 +246,15 @@ impl<T: Transport> Lane<T> {
         [deadline, self.gate.paused_until(), start, oldest_idle, resume].into_iter().flatten().min()
     }
 
-    fn leftovers(mut self) -> Vec<Leftover> {
+    fn leftovers(mut self, now: Instant) -> Vec<Leftover> {
         // Attempts end before their deliveries are handed on: what is written as pending is not being sent.
         self.attempts.clear();
         for flight in self.flights.take_all() {
             self.backlog.hold(flight.lot);
         }
         let endpoint = &self.endpoint;
-        self.backlog.take_all().into_iter().map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
+        let left = self.backlog.finish_all(now);
+        left.into_iter().map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
     }
 }
 

@@ -7,8 +7,9 @@ use super::{
     world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
 };
 use crate::{
-    endpoint::{Batch, Breaker, Digest, Endpoint, Pace},
+    endpoint::{Batch, Breaker, Digest, Endpoint, Pace, Sequence},
     queue::Condition,
+    retry::On,
 };
 
 fn rated(interval: Duration) -> Endpoint {
@@ -131,6 +132,21 @@ async fn an_endpoint_resumes_by_itself_after_its_time() {
     let ended = world.finished().await;
     assert_eq!(ended.telling("enabled")[0]["reason"], "resume_after is over");
     assert_eq!(ended.ids("delivered"), ["e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_its_retry_when_an_ordered_endpoint_was_disabled_is_in_nobodys_way() {
+    let pace = Pace { disable_after: Some(2), ..Pace::default() };
+    let mut endpoint = Endpoint { order: Sequence::Fifo, resume_after: Some(seconds(600)), pace, ..endpoint() };
+    endpoint.retry.on = On::Any;
+    let world = World::start(endpoint, nth(|n| Reply::Status(if n <= 2 { 404 } else { 200 })));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(2).await;
+    tokio::time::sleep(seconds(601)).await;
+    (3..6).for_each(|n| world.post(&format!("e-{n}")));
+    let ended = world.finished().await;
+    assert_eq!(ended.given_up(), [("e-0", "disabled", 2), ("e-1", "disabled", 0), ("e-2", "disabled", 0)]);
+    assert_eq!((ended.ids("delivered"), ended.held), (vec!["e-3", "e-4", "e-5"], (0, 0, 0)));
 }
 
 #[tokio::test(start_paused = true)]

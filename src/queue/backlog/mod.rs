@@ -197,7 +197,11 @@ impl<T: Item> Backlog<T> {
     }
 
     /// A lot has ended, well or not: these are its deliveries.
-    pub fn finish(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[T; 1]> {
+    pub fn finish(&mut self, lot: Lot<T>, now: Instant) -> SmallVec<[T; 1]> {
+        self.end(lot, now).into_iter().map(|entry| entry.item).collect()
+    }
+
+    fn end(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[Entry<T>; 1]> {
         let then = lot.then.take();
         if self.rules.ordered {
             for key in lot.keys() {
@@ -209,7 +213,7 @@ impl<T: Item> Backlog<T> {
         if let Some(then) = then {
             self.park(*then, now);
         }
-        lot.entries.into_iter().map(|entry| entry.item).collect()
+        lot.entries
     }
 
     /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left.
@@ -262,9 +266,9 @@ impl<T: Item> Backlog<T> {
         }
     }
 
-    /// Takes everything out, in the order it came.
-    pub fn take_all(&mut self) -> Vec<T> {
-        let mut entries = self.take_entries();
+    /// Everything that is not out has ended, in the order it came. What comes later finds its way as ever.
+    pub fn finish_all(&mut self, now: Instant) -> Vec<T> {
+        let mut entries = self.take_entries(now);
         entries.sort_unstable_by_key(|entry| entry.seq);
         entries.into_iter().map(|entry| entry.item).collect()
     }
@@ -281,7 +285,7 @@ impl<T: Item> Backlog<T> {
     ) where
         T: 'l,
     {
-        let mut waiting = self.take_entries();
+        let mut waiting = self.take_entries(now);
         self.rules = rules;
         self.fresh = Fresh::new(rules.ordered);
         for lot in out {
@@ -375,14 +379,21 @@ impl<T: Item> Backlog<T> {
         entry.item
     }
 
-    fn take_entries(&mut self) -> Vec<Entry<T>> {
-        self.places.clear();
-        let mut entries = self.fresh.take_all();
-        for ((due, _), lot) in std::mem::take(&mut self.parked) {
-            // Those that wait for a lot come after it anyway.
-            entries.extend(lot.into_entries().into_iter().map(|entry| Entry { ready: due, ..entry }));
+    /// Takes everything that waits; no key is busy but those of lots that are out.
+    fn take_entries(&mut self, now: Instant) -> Vec<Entry<T>> {
+        let mut entries = Vec::new();
+        loop {
+            // What waited for one of these is parked next.
+            if let Some(((due, _), lot)) = self.parked.pop_first() {
+                entries.extend(self.end(lot, now).into_iter().map(|entry| Entry { ready: due, ..entry }));
+            } else if let Some(lot) = self.held.pop() {
+                entries.extend(self.end(lot, now));
+            } else {
+                break;
+            }
         }
-        entries.extend(std::mem::take(&mut self.held).into_iter().flat_map(Lot::into_entries));
+        entries.extend(self.fresh.take_all());
+        self.places.clear();
         entries
     }
 }

@@ -189,6 +189,7 @@ impl World {
                 4..=7 => self.land(),
                 8 | 9 => self.step(),
                 10 if self.random.one_in(6) => self.reload(),
+                10 if self.random.one_in(6) => self.give_up_everything(),
                 11 if self.rules.evicts && self.random.one_in(3) => self.evict(),
                 _ => {}
             }
@@ -347,6 +348,15 @@ impl World {
         self.last.clear();
     }
 
+    /// As when the endpoint is disabled.
+    fn give_up_everything(&mut self) {
+        let given_up = self.backlog.finish_all(self.now);
+        self.note(format_args!("{:?} are given up", given_up.iter().map(|parcel| parcel.number).collect::<Vec<_>>()));
+        assert!(given_up.is_sorted_by_key(|parcel| parcel.number), "given up out of order");
+        assert_eq!(self.backlog.items().count(), 0, "something is left");
+        given_up.iter().for_each(|parcel| self.bury(parcel, "dead_lettered"));
+    }
+
     fn step(&mut self) {
         self.now += Duration::from_millis(self.random.below(1000));
         self.note(format_args!("it is {:?}", self.now - self.start));
@@ -394,7 +404,7 @@ impl World {
             }
         }
         assert!(self.backlog.is_stuck(), "something could still go out");
-        let left = self.backlog.take_all();
+        let left = self.backlog.finish_all(self.now);
         assert!(left.is_sorted_by_key(|parcel| parcel.number), "left over out of order");
         for parcel in left {
             self.bury(&parcel, "pending");
