@@ -106,7 +106,10 @@ impl Item for Delivery {
     }
 
     fn mixes_with(&self, other: &Delivery) -> bool {
-        self.body().content_type == other.body().content_type
+        let (body, others) = (self.body(), other.body());
+        // What an attempt comes to counts for each alike, and one more is not the last for the one and the first for the other.
+        let alike = self.attempts == other.attempts && body.content_type == others.content_type;
+        alike && !body.is_alone && !others.is_alone
     }
 }
 

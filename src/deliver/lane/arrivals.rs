@@ -151,7 +151,7 @@ impl<T: Transport> Lane<T> {
             Verdict::DeadLetter(reason) => Some(*reason),
             Verdict::RetryIn(_) => None,
         });
-        let mut lot = lot;
+        let (mut lot, mut each) = (lot, verdicts.iter());
         match (wait, reason) {
             (None, reason) => {
                 let reason = reason.unwrap_or(Reason::Attempts);
@@ -161,9 +161,9 @@ impl<T: Transport> Lane<T> {
                 return;
             }
             // Of one batch only age tells one from another.
-            (Some(wait), Some(reason)) => {
-                let max_age = self.endpoint.retry.max_age.unwrap_or(Duration::MAX);
-                for delivery in self.backlog.finish_some(&mut lot, |delivery| age(delivery) + wait > max_age, now) {
+            (Some(_), Some(reason)) => {
+                let is_over = |_: &Delivery| matches!(each.next(), Some(Verdict::DeadLetter(_)));
+                for delivery in self.backlog.finish_some(&mut lot, is_over, now) {
                     self.give_up(delivery, reason, Some(code));
                 }
             }

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     endpoint::{Endpoint, Sequence, WhenFull},
     log::Log,
-    queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, May, Order, Register, Rules, pending::Leftover},
+    queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, Lot, May, Order, Register, Rules, pending::Leftover},
     transform,
 };
 
@@ -206,7 +206,7 @@ impl<T: Transport> Lane<T> {
     /// What is under way makes room for nobody.
     fn tell_in_flight(&self) {
         if self.endpoint.queue.when_full == WhenFull::DropOldest {
-            self.account.set_in_flight(self.flights.lots().map(|lot| lot.items().len()).sum());
+            self.account.set_in_flight(self.flights.lots().map(Lot::weight).sum());
         }
     }
 

@@ -55,6 +55,7 @@ impl<T: Transport> Lane<T> {
             let key = |delivery: &Delivery| key(order, delivery);
             self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
         }
+        self.tell_in_flight();
         if before != self.endpoint {
             self.enable("its settings changed");
         }
