@@ -131,6 +131,9 @@ impl<T: Transport> Lane<T> {
             self.pass(now);
             self.start_attempts(now);
             if self.is_over(now) {
+                if self.hear_the_last(now) {
+                    continue;
+                }
                 return self.leftovers(now);
             }
             let alarm = self.alarm(now);
@@ -176,6 +179,17 @@ impl<T: Transport> Lane<T> {
         self.timer.as_mut().poll(cx).map(|()| self.armed = None)
     }
 
+    /// Takes what was said before the lane could no longer be reached; says whether there was anything.
+    fn hear_the_last(&mut self, now: Instant) -> bool {
+        self.orders.close();
+        let mut heard = false;
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order, now);
+            heard = true;
+        }
+        heard
+    }
+
     fn obey(&mut self, order: Order, now: Instant) {
         match order {
             Order::Deliver(delivery) => self.take(delivery, now),
@@ -185,6 +199,14 @@ impl<T: Transport> Lane<T> {
                 self.backlog.flush();
             }
             Order::Enable(reason) => self.enable(reason),
+            Order::Reopen(asked) => {
+                // Whoever said so would not be heard any more.
+                if !self.orders.is_closed() {
+                    self.stage = Stage::Open;
+                    self.enable("it is in the config again");
+                    let _ = asked.send(());
+                }
+            }
             Order::Report(asked) => {
                 // Who asked may have gone.
                 let _ = asked.send(self.status());

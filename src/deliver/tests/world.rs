@@ -398,6 +398,11 @@ impl World {
         self.handle.retire();
     }
 
+    /// Whether the lane was there to take its retirement back.
+    pub(super) async fn reopen(&self) -> bool {
+        self.handle.reopen().await
+    }
+
     /// Orders a drain that may take `grace`.
     pub(super) fn drain(&self, grace: Duration) {
         self.handle.drain(Clock::now().into_std() + grace);
