@@ -149,11 +149,12 @@ impl Gate {
         }
     }
 
-    /// Other settings, or a person, give the receiver a new chance; says whether it was paused.
-    pub fn reset(&mut self) -> Option<Turn> {
+    /// Other settings, or a person, give the receiver a new chance, at this pace from now on; says whether it was paused.
+    pub fn reset(&mut self, pace: &Pace, now: Instant) -> Option<Turn> {
         let was_paused = self.is_paused();
+        let next = self.next.map(|next| pace.interval.map_or(next, |interval| next.min(now + interval)));
         // Who still comes back from before must not pass for a probe of afterwards.
-        *self = Gate { next: self.next, probes: self.probes, ..Gate::default() };
+        *self = Gate { next, probes: self.probes, ..Gate::default() };
         was_paused.then_some(Turn::Resume)
     }
 
@@ -199,7 +200,7 @@ mod tests {
         let pace = Pace { breaker: Some(Breaker { failures: 1, pause: SECOND }), ..Pace::default() };
         let (mut gate, mut now) = (Gate::default(), Instant::now());
         let mut probe = || {
-            gate.reset();
+            gate.reset(&pace, now);
             gate.fail(&pace, None, None, now);
             now += SECOND;
             gate.pass(now);

@@ -27,7 +27,7 @@ pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_
 pub use gate::{Gate, May, Probe, Turn};
 pub use handle::{Handle, Order};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
-pub use register::Register;
+pub use register::{Recalled, Register};
 pub use state::{Directory, StateError};
 pub use status::{Condition, Status};
 pub use waiter::{Awaited, Deliveries, Stage, Waiter};

@@ -259,6 +259,8 @@ impl<T: Transport> Lane<T> {
         };
         let start = match self.gate.may_start(&self.endpoint.pace, now) {
             _ if !self.endpoint.active || self.attempts.len() >= self.endpoint.concurrency => None,
+            // Who drains tries everything that can go out, due or not.
+            May::At(then) if self.is_draining() => (!self.backlog.is_stuck()).then_some(then),
             May::At(then) => self.backlog.wake().map(|due| due.max(then)),
             May::Later => None,
             May::Start => self.backlog.wake(),

@@ -40,6 +40,37 @@ async fn attempts_are_spread_evenly_also_at_the_start_and_retries_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_faster_rate_holds_at_once() {
+    let world = World::start(rated(seconds(3600)), |_| Reply::Status(200));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.settle(rated(seconds(1)));
+    assert_eq!(whole_seconds(&world.received(3).await), [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_draining_waiting_retries_are_tried_as_fast_as_the_rate_lets_them() {
+    let world = World::start(rated(Duration::from_millis(100)), nth(|n| Reply::Status(if n <= 10 { 503 } else { 200 })));
+    (0..10).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(10).await;
+    world.settled().await;
+    world.drain(seconds(30));
+    let ended = world.ended().await;
+    assert_eq!((ended.telling("delivered").len(), ended.left.len(), ended.at.as_secs()), (10, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_draining_a_partial_batch_goes_out_as_soon_as_the_rate_lets_it() {
+    let batch = Some(Batch { max_events: 2, max_bytes: 1 << 20, max_wait: seconds(3600) });
+    let world = World::start(Endpoint { batch, headers: Vec::new(), ..rated(seconds(1)) }, |_| Reply::Status(200));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.drain(seconds(30));
+    let ended = world.ended().await;
+    assert_eq!((ended.telling("delivered").len(), ended.at.as_secs()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_breaker_opens_after_failures_in_a_row_and_probes_with_one() {
     let world = World::start(breaking(5), nth(|n| Reply::Status(if n <= 6 { 503 } else { 200 })));
     (0..5).for_each(|n| world.post(&format!("e-{n}")));
@@ -158,9 +189,15 @@ async fn what_is_disabled_stays_so_over_a_restart_until_a_setting_changes() {
     world.settled().await;
     let world = world.restarted(digest("a"), |_| Reply::Status(200)).await;
     assert!(world.account.is_disabled());
-    let world = world.restarted(digest("b"), |_| Reply::Status(200)).await;
+    let world = world.restarted(digest("b"), |_| Reply::Status(404)).await;
     assert!(!world.account.is_disabled());
-    world.finished().await;
+    let world = world.restarted(digest("a"), |_| Reply::Status(404)).await;
+    assert!(!world.account.is_disabled(), "back to the old settings is no way back");
+    world.post("e-1");
+    world.received(1).await;
+    world.settled().await;
+    let ended = world.restarted(digest("c"), |_| Reply::Status(200)).await.finished().await;
+    assert_eq!(ended.telling("enabled")[0]["reason"], "its settings changed");
 }
 
 #[tokio::test(start_paused = true)]

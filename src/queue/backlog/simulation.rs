@@ -375,7 +375,7 @@ impl World {
         self.settings += 1;
         // Most settings are no reason to give a receiver that is being probed a new chance.
         if self.random.one_in(3) {
-            self.gate.reset();
+            self.gate.reset(&self.pace, self.now);
         }
         // Several of a key may have been out at once before.
         self.older_than = self.pushed;
