@@ -38,6 +38,8 @@ pub struct Body {
     pub content_type: HeaderValue,
     /// What belongs to the body but stands in the head: the attributes of a CloudEvent in binary mode.
     pub headers: Option<Box<BodyHeaders>>,
+    /// It cannot stand in a batch: it is not JSON, or some of it stands in the head.
+    pub is_alone: bool,
 }
 
 pub type BodyHeaders = [(HeaderName, HeaderValue)];
@@ -116,7 +118,8 @@ pub fn prepare<'e>(
         data = data.or_else(|| body.data_at.map(|range| bytes.slice(range)));
         whose.push(Made::Body(bodies.len() as u32));
         shapes.push((shape, transform));
-        bodies.push(Body { bytes, content_type: shape.content_type.clone(), headers });
+        let is_alone = shape.format != encode::Format::Json || headers.is_some();
+        bodies.push(Body { bytes, content_type: shape.content_type.clone(), headers, is_alone });
     }
     Ok((Prepared { event: Kept::new(event, data), bodies }, whose))
 }
@@ -170,7 +173,7 @@ pub fn batch<'b>(bodies: impl Iterator<Item = &'b Body>) -> Body {
         Some(one) => one.clone(),
         None => HeaderValue::from_static("application/json"),
     };
-    Body { bytes: bytes.into(), content_type, headers: None }
+    Body { bytes: bytes.into(), content_type, headers: None, is_alone: true }
 }
 
 /// Headers made of these names and values; none where there are none.
@@ -196,7 +199,8 @@ pub fn structured(event: &Event<'_>) -> Result<Vec<u8>, encode::TooLarge> {
 pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
     let shape = &endpoint.shape;
     let headers = body_headers(shape.envelope.headers(event, event.data)).map_err(|_| encode::TooLarge)?;
-    let mut body = Body { bytes: shape.ping(event)?.bytes.into(), content_type: shape.content_type.clone(), headers };
+    let (bytes, content_type) = (shape.ping(event)?.bytes.into(), shape.content_type.clone());
+    let mut body = Body { bytes, content_type, headers, is_alone: true };
     if endpoint.batch.is_some() {
         body = batch(std::iter::once(&body));
     }

@@ -7,10 +7,11 @@ use tokio::task::JoinHandle;
 use crate::{
     config::Config,
     deliver::{Client, Lane, Surroundings},
+    endpoint::Endpoint,
     ingest::{Dedupe, Guard, Limits, Outlet, Plan},
     log::diagnostics,
     queue::{
-        Account, Addressee, Delivery, Ledger, Letter, Parcel, Place,
+        Account, Addressee, Delivery, Handle, Ledger, Letter, Parcel, Place,
         pending::{Entry, Leftover},
     },
     retry::Reason,
@@ -38,17 +39,16 @@ impl Lanes {
     }
 
     /// The plan that `config` asks for. Lanes that it needs and that are missing are opened; nothing else changes.
-    pub(super) fn plan(&mut self, config: &Config) -> Plan {
+    pub(super) async fn plan(&mut self, config: &Config) -> Plan {
         self.ledger.resize(config.queue_bytes, config.endpoints.len());
-        let outlets = config.endpoints.iter().map(|endpoint| {
-            let lane = self.open.entry(Arc::clone(&endpoint.name)).or_insert_with(|| {
-                let account = Account::open(&self.ledger, endpoint.queue);
-                let (handle, ended) = Lane::open(Arc::clone(endpoint), account, self.around.clone());
-                OpenLane { outlet: Outlet { endpoint: Arc::clone(endpoint), handle }, ended }
-            });
-            Outlet { endpoint: Arc::clone(endpoint), handle: lane.outlet.handle.clone() }
-        });
-        let outlets = outlets.collect();
+        let mut outlets = Vec::with_capacity(config.endpoints.len());
+        for endpoint in &config.endpoints {
+            let handle = match self.open.get(&endpoint.name) {
+                Some(lane) => lane.outlet.handle.clone(),
+                None => self.way_into(endpoint).await,
+            };
+            outlets.push(Outlet { endpoint: Arc::clone(endpoint), handle });
+        }
         let listen = &config.listen;
         Plan {
             table: Table::new(config.routes.clone()),
@@ -66,6 +66,25 @@ impl Lanes {
             log_accepted: config.log_accepted,
             dedupe: Dedupe { ids: listen.dedupe.ids, window: listen.dedupe.window },
         }
+    }
+
+    /// The way into the lane of `endpoint`: into the one it had, if that is still there, for two would know nothing of each
+    /// other's order and number.
+    async fn way_into(&mut self, endpoint: &Arc<Endpoint>) -> Handle {
+        let mut lane = None;
+        let is_its = |lane: &OpenLane| lane.outlet.endpoint.name == endpoint.name;
+        while let Some(at) = self.retired.iter().position(is_its).filter(|_| lane.is_none()) {
+            let retired = self.retired.swap_remove(at);
+            lane = retired.outlet.handle.reopen().await.then_some(retired);
+        }
+        let lane = lane.unwrap_or_else(|| {
+            let account = Account::open(&self.ledger, endpoint.queue);
+            let (handle, ended) = Lane::open(Arc::clone(endpoint), account, self.around.clone());
+            OpenLane { outlet: Outlet { endpoint: Arc::clone(endpoint), handle }, ended }
+        });
+        let handle = lane.outlet.handle.clone();
+        self.open.insert(Arc::clone(&endpoint.name), lane);
+        handle
     }
 
     /// Puts the settings of `config`, whose plan is in force, into force in the lanes; those it does not name are retired.

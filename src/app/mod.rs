@@ -103,7 +103,7 @@ impl App {
         };
         let ledger = Ledger::new(config.queue_bytes);
         let mut lanes = Lanes::new(Arc::clone(&ledger), around);
-        let plan = lanes.plan(&config);
+        let plan = lanes.plan(&config).await;
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
         let ingest = Ingest::new(plan, ledger, Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
@@ -197,7 +197,8 @@ impl Core {
         }
         self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
         self.register.switch(self.directory.disabled());
-        self.ingest.swap(self.lanes.plan(&config));
+        let plan = self.lanes.plan(&config).await;
+        self.ingest.swap(plan);
         self.lanes.settle(&config);
         self.register.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
         if let Some((listener, address)) = listener {

@@ -15,7 +15,13 @@ pub struct Gate {
     next: Option<Instant>,
     transient: u32,
     permanent: u32,
+    /// Probes there have been.
+    probes: u64,
 }
+
+/// One of a breaker's probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe(u64);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -28,8 +34,8 @@ enum State {
     },
     /// The pause of a breaker is over.
     Probing {
-        /// The probe is under way.
-        out: bool,
+        /// The probe that is under way.
+        out: Option<Probe>,
     },
 }
 
@@ -58,33 +64,35 @@ impl Gate {
     pub fn may_start(&self, pace: &Pace, now: Instant) -> May {
         match self.state {
             State::Paused { until, .. } => May::At(until),
-            State::Probing { out: true } => May::Later,
-            State::Open | State::Probing { out: false } => match self.next.filter(|_| pace.interval.is_some()) {
+            State::Probing { out: Some(_) } => May::Later,
+            State::Open | State::Probing { out: None } => match self.next.filter(|_| pace.interval.is_some()) {
                 Some(next) if now < next => May::At(next),
                 _ => May::Start,
             },
         }
     }
 
-    /// An attempt starts; says whether it is a breaker's probe.
-    pub fn start(&mut self, pace: &Pace, now: Instant) -> bool {
+    /// An attempt starts; says which of the breaker's probes it is, if it is one.
+    pub fn start(&mut self, pace: &Pace, now: Instant) -> Option<Probe> {
         if let Some(interval) = pace.interval {
             // From when it could have started: who wakes late does not fall behind. Further back there is no credit.
             let from = self.next.filter(|next| now.saturating_duration_since(*next) <= LATENESS).unwrap_or(now);
             self.next = Some(from + interval);
         }
-        let is_probe = self.state == State::Probing { out: false };
-        if is_probe {
-            self.state = State::Probing { out: true };
+        if self.state != (State::Probing { out: None }) {
+            return None;
         }
-        is_probe
+        self.probes += 1;
+        let probe = Some(Probe(self.probes));
+        self.state = State::Probing { out: probe };
+        probe
     }
 
     /// Lets time pass; says whether a pause is over with it.
     pub fn pass(&mut self, now: Instant) -> Option<Turn> {
         match self.state {
             State::Paused { until, broken } if until <= now => {
-                self.state = if broken { State::Probing { out: false } } else { State::Open };
+                self.state = if broken { State::Probing { out: None } } else { State::Open };
                 (!broken).then_some(Turn::Resume)
             }
             _ => None,
@@ -111,15 +119,15 @@ impl Gate {
         [self.answer(), disable.then_some(Turn::Disable)]
     }
 
-    /// An attempt has failed for now. `asked` is how long the receiver wants to be left alone, `is_probe` what
+    /// An attempt has failed for now. `asked` is how long the receiver wants to be left alone, `probe` what
     /// [`Gate::start`] said of the attempt.
-    pub fn fail(&mut self, pace: &Pace, asked: Option<Duration>, is_probe: bool, now: Instant) -> Option<Turn> {
+    pub fn fail(&mut self, pace: &Pace, asked: Option<Duration>, probe: Option<Probe>, now: Instant) -> Option<Turn> {
         self.permanent = 0;
         self.transient = self.transient.saturating_add(1);
         let broken = match (pace.breaker, self.state) {
             (None, _) => None,
             (Some(breaker), State::Open) => (self.transient >= breaker.failures).then_some(breaker.pause),
-            (Some(breaker), State::Probing { .. }) => is_probe.then_some(breaker.pause),
+            (Some(breaker), State::Probing { .. }) => self.is_out(probe).then_some(breaker.pause),
             (Some(_), State::Paused { .. }) => None,
         };
         let until = now + asked.max(broken)?;
@@ -133,17 +141,20 @@ impl Gate {
         (before == State::Open).then_some(Turn::Pause(until))
     }
 
-    /// An attempt came to nothing that says anything of the receiver as it is now.
-    pub fn forget(&mut self, is_probe: bool) {
-        if is_probe && self.state == (State::Probing { out: true }) {
-            self.state = State::Probing { out: false };
+    /// An attempt is no longer under way, and what it came to was said, if it says anything of the receiver as it is now: if
+    /// it was the probe, and the receiver is still in question, the next one is.
+    pub fn land(&mut self, probe: Option<Probe>) {
+        if self.is_out(probe) {
+            self.state = State::Probing { out: None };
         }
     }
 
-    /// Other settings, or a person, give the receiver a new chance; says whether it was paused.
-    pub fn reset(&mut self) -> Option<Turn> {
+    /// Other settings, or a person, give the receiver a new chance, at this pace from now on; says whether it was paused.
+    pub fn reset(&mut self, pace: &Pace, now: Instant) -> Option<Turn> {
         let was_paused = self.is_paused();
-        *self = Gate { next: self.next, ..Gate::default() };
+        let next = self.next.map(|next| pace.interval.map_or(next, |interval| next.min(now + interval)));
+        // Who still comes back from before must not pass for a probe of afterwards.
+        *self = Gate { next, probes: self.probes, ..Gate::default() };
         was_paused.then_some(Turn::Resume)
     }
 
@@ -160,6 +171,10 @@ impl Gate {
         self.state != State::Open
     }
 
+    fn is_out(&self, probe: Option<Probe>) -> bool {
+        probe.is_some() && self.state == (State::Probing { out: probe })
+    }
+
     /// A receiver that answers need not be probed any more; a pause it goes through to its end.
     fn answer(&mut self) -> Option<Turn> {
         if !matches!(self.state, State::Probing { .. }) {
@@ -172,3 +187,31 @@ impl Gate {
 
 /// How late an attempt may start, by the timer's grain and what else goes on, without a delay of those after it.
 pub(super) const LATENESS: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Breaker;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_probe_from_before_a_reset_does_not_pass_for_one_of_afterwards() {
+        let pace = Pace { breaker: Some(Breaker { failures: 1, pause: SECOND }), ..Pace::default() };
+        let (mut gate, mut now) = (Gate::default(), Instant::now());
+        let mut probe = || {
+            gate.reset(&pace, now);
+            gate.fail(&pace, None, None, now);
+            now += SECOND;
+            gate.pass(now);
+            gate.start(&pace, now)
+        };
+        let (before, after) = (probe(), probe());
+        assert!(before.is_some() && after.is_some());
+        gate.land(before);
+        assert_eq!(gate.may_start(&pace, now), May::Later);
+        assert_eq!((gate.fail(&pace, None, before, now), gate.may_start(&pace, now)), (None, May::Later));
+        gate.land(after);
+        assert_eq!(gate.may_start(&pace, now), May::Start);
+    }
+}

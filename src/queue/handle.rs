@@ -16,6 +16,8 @@ pub enum Order {
     Drain(Instant),
     /// Deliver again, for this reason.
     Enable(&'static str),
+    /// The endpoint is in the config again; answered by a lane that has not ended.
+    Reopen(oneshot::Sender<()>),
     Report(oneshot::Sender<Status>),
     /// The endpoint is gone from the config: end once nothing is left.
     Retire,
@@ -61,6 +63,13 @@ impl Handle {
 
     pub fn retire(&self) {
         self.order(Order::Retire);
+    }
+
+    /// Takes a retirement back; says whether the lane was still there.
+    pub async fn reopen(&self) -> bool {
+        let (asked, answer) = oneshot::channel();
+        self.order(Order::Reopen(asked));
+        answer.await.is_ok()
     }
 
     pub fn disable(&self, reason: Box<str>) {

@@ -24,10 +24,10 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use backlog::{Backlog, Item, Lot, Rules};
 pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
-pub use gate::{Gate, May, Turn};
+pub use gate::{Gate, May, Probe, Turn};
 pub use handle::{Handle, Order};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
-pub use register::Register;
+pub use register::{Recalled, Register};
 pub use state::{Directory, StateError};
 pub use status::{Condition, Status};
 pub use waiter::{Awaited, Deliveries, Stage, Waiter};
@@ -106,7 +106,10 @@ impl Item for Delivery {
     }
 
     fn mixes_with(&self, other: &Delivery) -> bool {
-        self.body().content_type == other.body().content_type
+        let (body, others) = (self.body(), other.body());
+        // What an attempt comes to counts for each alike, and one more is not the last for the one and the first for the other.
+        let alike = self.attempts == other.attempts && body.content_type == others.content_type;
+        alike && !body.is_alone && !others.is_alone
     }
 }
 

@@ -1,8 +1,8 @@
 //! What was left at the end of one process and is taken up by the next.
 //!
-//! One line is one delivery: `{timestamp, endpoint, attempts, accepted_unix_ms, content_type, body, headers, event}`, and for a dead letter
+//! One line is one delivery: `{timestamp, endpoint, attempts, accepted_unix_ms, content_type, body, headers, alone, event}`, and for a dead letter
 //! that could not be written `{…, reason, error_code}`; `event` as in the dead letters, and `traceparent` where it had one.
-//! `body` is text, for JSON, XML and form are.
+//! `body` is text, for JSON, XML and form are; `alone` is there where it cannot stand in a batch.
 
 use std::{
     borrow::Cow,
@@ -108,6 +108,7 @@ fn write_line(out: &mut Vec<u8>, leftover: &Leftover, now: SystemTime) -> io::Re
         content_type: body.map(|body| String::from_utf8_lossy(body.content_type.as_bytes())),
         body: body.map(|body| String::from_utf8_lossy(&body.bytes)),
         headers: body.and_then(|body| body.headers.as_ref()).map(|headers| headers.iter().map(written).collect()),
+        alone: body.is_some_and(|body| body.is_alone),
         reason: failed.map(|letter| letter.reason.as_str().into()),
         error_code: failed.and_then(|letter| letter.error_code).map(ErrorCode::as_str),
         traceparent: event.trace.map(|trace| trace.parent.as_ref().into()),
@@ -136,6 +137,8 @@ struct Line<'a> {
     /// Of the body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     headers: Option<Vec<(String, String)>>,
+    #[serde(skip_serializing_if = "is_false", default)]
+    alone: bool,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     reason: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
@@ -146,6 +149,10 @@ struct Line<'a> {
     tracestate: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event: EventText<'a>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A line of the pending file, read back.
@@ -217,6 +224,7 @@ fn read_line(line: &[u8]) -> Result<Entry, LineError> {
             bytes: Bytes::from(body.into_owned()),
             content_type: HeaderValue::try_from(&*content_type).map_err(|_| LineError::Field("content_type"))?,
             headers: pipeline::body_headers(line.headers.unwrap_or_default()).map_err(|_| LineError::Field("headers"))?,
+            is_alone: line.alone,
         }),
         _ if failed.is_some() => None,
         _ => return Err(LineError::Field("body")),

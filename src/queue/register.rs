@@ -48,6 +48,16 @@ struct Written {
     changes: u64,
 }
 
+/// How an endpoint comes out of the register.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Recalled {
+    /// Why, and since when.
+    Disabled(Box<str>, SystemTime),
+    /// It was disabled with other settings than it has now.
+    Enabled,
+    Nothing,
+}
+
 impl Register {
     /// Reads `path`, and keeps it as things change. A file that cannot be read is reported and taken for an empty one: to
     /// try a receiver once more is the smaller harm.
@@ -74,12 +84,17 @@ impl Register {
         }
     }
 
-    /// Why and since when `endpoint` is disabled, if that was with these settings.
-    pub fn recall(&self, endpoint: &Endpoint) -> Option<(Box<str>, SystemTime)> {
-        let entries = self.lock();
-        let entry = entries.disabled.get(&*endpoint.name).filter(|entry| entry.settings == endpoint.digest.0)?;
-        let since: SystemTime = entry.since.parse::<jiff::Timestamp>().ok()?.into();
-        Some((entry.reason.clone(), since))
+    /// What is known of `endpoint`. With other settings it is enabled, and what is known is out of date.
+    pub fn recall(self: &Arc<Self>, endpoint: &Endpoint) -> Recalled {
+        let entry = self.lock().disabled.get(&*endpoint.name).cloned();
+        let Some(entry) = entry else { return Recalled::Nothing };
+        match entry.since.parse::<jiff::Timestamp>() {
+            Ok(since) if entry.settings == endpoint.digest.0 => Recalled::Disabled(entry.reason, since.into()),
+            _ => {
+                self.forget(&endpoint.name);
+                Recalled::Enabled
+            }
+        }
     }
 
     pub fn note(self: &Arc<Self>, endpoint: &Endpoint, reason: &str, since: SystemTime) {
@@ -182,8 +197,10 @@ mod tests {
         register.write();
 
         let after = Arc::new(Register::open(path.clone()));
-        assert_eq!(after.recall(&endpoint), Some(("it is gone".into(), since)));
-        assert_eq!(after.recall(&Endpoint { digest: Digest("b".into()), ..Endpoint::example() }), None);
+        assert_eq!(after.recall(&endpoint), Recalled::Disabled("it is gone".into(), since));
+        assert_eq!(after.recall(&Endpoint { digest: Digest("b".into()), ..Endpoint::example() }), Recalled::Enabled);
+        assert_eq!(after.recall(&endpoint), Recalled::Nothing, "back to the old settings is no way back");
+        after.note(&endpoint, "it is gone", since);
         after.retain(|name| name != "hook");
         after.write();
         assert!(!path.exists());
@@ -194,6 +211,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disabled.json");
         fs::write(&path, "{\"hook\": {").unwrap();
-        assert_eq!(Register::open(path).recall(&Endpoint::example()), None);
+        assert_eq!(Arc::new(Register::open(path)).recall(&Endpoint::example()), Recalled::Nothing);
     }
 }

@@ -1,5 +1,7 @@
 //! The config edited while the sidecar runs.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{Receiver, Sidecar, everything_to, signature::assert_verifies};
@@ -135,6 +137,25 @@ async fn a_removed_endpoint_drains_with_its_last_settings() {
     let request = removed.received(2).await.pop().unwrap();
     assert_eq!((request.header("webhook-id"), request.header("x-last")), ("e-1", "setting"));
     other.received(1).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_removed_and_added_again_while_it_drains_keeps_its_order() {
+    let (hook, other) = (Receiver::replying([200]).await.after(Duration::from_millis(40)), Receiver::replying([200]).await);
+    let with = everything_to(&[("hook", &hook.url(), "order = \"fifo\""), ("other", &other.url(), "")]);
+    let sidecar = Sidecar::start(&with).await;
+    let ids: Vec<String> = (0..24).map(|n| format!("e-{n}")).collect();
+    for id in &ids[..20] {
+        sidecar.event(event(id)).await.accepted();
+    }
+    sidecar.edit(&everything_to(&[("other", &other.url(), "")])).await;
+    assert_eq!(sidecar.edit(&with).await["outcome"], "loaded");
+    for id in &ids[20..] {
+        sidecar.event(event(id)).await.accepted();
+    }
+    let came = hook.received(24).await;
+    assert_eq!(came.iter().map(|request| request.header("webhook-id")).collect::<Vec<_>>(), ids);
+    assert_eq!(hook.most_at_once(), 1);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::{
     deliver::{Transport, attempt::Done},
     endpoint::Endpoint,
     log::{self, record},
-    queue::{self, Addressee, Delivery, Letter, Lot, Place, Stage as End, Turn},
+    queue::{self, Addressee, Delivery, Letter, Lot, Place, Probe, Stage as End, Turn},
     retry::{self, Class, ErrorCode, Failure, On, Outcome, Reason, Verdict},
 };
 
@@ -49,7 +49,7 @@ impl<T: Transport> Lane<T> {
             let endpoint = Arc::clone(&flight.endpoint);
             self.unread.push(Box::pin(unread.map(move |rest| (endpoint, rest.connection))));
         }
-        let duration = done.duration;
+        let (duration, probe) = (done.duration, flight.probe);
         match done.outcome {
             Outcome::Delivered { status } => self.deliver(flight, status, duration),
             Outcome::Failed(failure) => {
@@ -57,6 +57,7 @@ impl<T: Transport> Lane<T> {
                 self.fail(flight, &failure, &shown);
             }
         }
+        self.gate.land(probe);
     }
 
     fn deliver(&mut self, flight: Flight, status: u16, duration: Duration) {
@@ -88,13 +89,11 @@ impl<T: Transport> Lane<T> {
             }
             return self.split(flight, failure, shown, now);
         }
-        let (probe, early) = (flight.probe, flight.early);
+        let probe = flight.probe;
         self.fail_all(flight, failure, shown, now);
         if is_current {
             self.last_error = Some(failure.error.as_ref().into());
             self.react(failure, probe, now);
-        } else if !early {
-            self.gate.forget(probe);
         }
     }
 
@@ -152,7 +151,7 @@ impl<T: Transport> Lane<T> {
             Verdict::DeadLetter(reason) => Some(*reason),
             Verdict::RetryIn(_) => None,
         });
-        let mut lot = lot;
+        let (mut lot, mut each) = (lot, verdicts.iter());
         match (wait, reason) {
             (None, reason) => {
                 let reason = reason.unwrap_or(Reason::Attempts);
@@ -162,9 +161,9 @@ impl<T: Transport> Lane<T> {
                 return;
             }
             // Of one batch only age tells one from another.
-            (Some(wait), Some(reason)) => {
-                let max_age = self.endpoint.retry.max_age.unwrap_or(Duration::MAX);
-                for delivery in self.backlog.finish_some(&mut lot, |delivery| age(delivery) + wait > max_age, now) {
+            (Some(_), Some(reason)) => {
+                let is_over = |_: &Delivery| matches!(each.next(), Some(Verdict::DeadLetter(_)));
+                for delivery in self.backlog.finish_some(&mut lot, is_over, now) {
                     self.give_up(delivery, reason, Some(code));
                 }
             }
@@ -178,7 +177,7 @@ impl<T: Transport> Lane<T> {
     }
 
     /// What a failure means for the endpoint as a whole.
-    fn react(&mut self, failure: &Failure, probe: bool, now: Instant) {
+    fn react(&mut self, failure: &Failure, probe: Option<Probe>, now: Instant) {
         let endpoint = Arc::clone(&self.endpoint);
         match failure.code.class() {
             Class::Permanent => {
@@ -207,8 +206,8 @@ impl<T: Transport> Lane<T> {
         self.around.dead_letters.put(letter, Place::Queue(slot));
     }
 
-    pub(super) fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>) {
-        for delivery in self.backlog.take_all() {
+    pub(super) fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>, now: Instant) {
+        for delivery in self.backlog.finish_all(now) {
             self.give_up(delivery, reason, error_code);
         }
     }

@@ -31,11 +31,11 @@ pub(super) struct Idle<C> {
 impl<T: Transport> Lane<T> {
     pub(super) fn start_attempts(&mut self, now: Instant) {
         if self.account.is_disabled() {
-            self.give_up_everything(Reason::Disabled, Some(ErrorCode::Disabled));
+            self.give_up_everything(Reason::Disabled, Some(ErrorCode::Disabled), now);
         }
         if self.stage == Stage::Retired && !self.endpoint.active {
             // It was not to be sent to, and it will not come back.
-            self.give_up_everything(Reason::EndpointRemoved, None);
+            self.give_up_everything(Reason::EndpointRemoved, None, now);
         }
         while self.endpoint.active
             && self.attempts.len() < self.endpoint.concurrency
@@ -90,8 +90,9 @@ impl<T: Transport> Lane<T> {
     }
 
     fn content(&self, lot: &mut Lot<Delivery>) -> Content {
-        let is_one = self.endpoint.batch.is_none() && lot.items().len() == 1;
-        if let Some(delivery) = lot.items().next().filter(|_| is_one) {
+        let is_one = lot.items().len() == 1;
+        let unwrapped = |delivery: &&Delivery| is_one && (self.endpoint.batch.is_none() || delivery.body().is_alone);
+        if let Some(delivery) = lot.items().next().filter(unwrapped) {
             return Content::One { parcel: Arc::clone(&delivery.parcel), body: delivery.body };
         }
         let id = lot.id.get_or_insert_with(batch_id).clone();
@@ -133,9 +134,9 @@ pub(super) fn age(delivery: &Delivery) -> Duration {
     delivery.parcel.accepted.elapsed().unwrap_or_default()
 }
 
-/// The number of a lot's next attempt: batches may be formed anew of deliveries that have been tried unequally often.
+/// The number of a lot's next attempt: all of a lot have been tried equally often.
 pub(super) fn number_of(lot: &Lot<Delivery>) -> u32 {
-    lot.items().map(|delivery| delivery.attempts).max().unwrap_or_default().saturating_add(1)
+    lot.items().next().map_or(0, |delivery| delivery.attempts).saturating_add(1)
 }
 
 fn batch_id() -> Box<str> {

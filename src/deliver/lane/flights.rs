@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     endpoint::Endpoint,
-    queue::{Delivery, Lot},
+    queue::{Delivery, Lot, Probe},
 };
 
 /// Deliveries with an attempt under way; they stay here, so that a panic in the attempt cannot take them along.
@@ -18,7 +18,7 @@ pub(super) struct Flight {
     /// Tried before its time, while draining: a failure does not count.
     pub(super) early: bool,
     /// What is to show whether the receiver is back.
-    pub(super) probe: bool,
+    pub(super) probe: Option<Probe>,
 }
 
 /// The lots under way, each at a place that its attempt knows.

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     endpoint::{Endpoint, Sequence, WhenFull},
     log::Log,
-    queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, May, Order, Register, Rules, pending::Leftover},
+    queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, Lot, May, Order, Register, Rules, pending::Leftover},
     transform,
 };
 
@@ -131,7 +131,10 @@ impl<T: Transport> Lane<T> {
             self.pass(now);
             self.start_attempts(now);
             if self.is_over(now) {
-                return self.leftovers();
+                if self.hear_the_last(now) {
+                    continue;
+                }
+                return self.leftovers(now);
             }
             let alarm = self.alarm(now);
             poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
@@ -176,6 +179,17 @@ impl<T: Transport> Lane<T> {
         self.timer.as_mut().poll(cx).map(|()| self.armed = None)
     }
 
+    /// Takes what was said before the lane could no longer be reached; says whether there was anything.
+    fn hear_the_last(&mut self, now: Instant) -> bool {
+        self.orders.close();
+        let mut heard = false;
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order, now);
+            heard = true;
+        }
+        heard
+    }
+
     fn obey(&mut self, order: Order, now: Instant) {
         match order {
             Order::Deliver(delivery) => self.take(delivery, now),
@@ -185,6 +199,14 @@ impl<T: Transport> Lane<T> {
                 self.backlog.flush();
             }
             Order::Enable(reason) => self.enable(reason),
+            Order::Reopen(asked) => {
+                // Whoever said so would not be heard any more.
+                if !self.orders.is_closed() {
+                    self.stage = Stage::Open;
+                    self.enable("it is in the config again");
+                    let _ = asked.send(());
+                }
+            }
             Order::Report(asked) => {
                 // Who asked may have gone.
                 let _ = asked.send(self.status());
@@ -206,7 +228,7 @@ impl<T: Transport> Lane<T> {
     /// What is under way makes room for nobody.
     fn tell_in_flight(&self) {
         if self.endpoint.queue.when_full == WhenFull::DropOldest {
-            self.account.set_in_flight(self.flights.lots().map(|lot| lot.items().len()).sum());
+            self.account.set_in_flight(self.flights.lots().map(Lot::weight).sum());
         }
     }
 
@@ -237,6 +259,8 @@ impl<T: Transport> Lane<T> {
         };
         let start = match self.gate.may_start(&self.endpoint.pace, now) {
             _ if !self.endpoint.active || self.attempts.len() >= self.endpoint.concurrency => None,
+            // Who drains tries everything that can go out, due or not.
+            May::At(then) if self.is_draining() => (!self.backlog.is_stuck()).then_some(then),
             May::At(then) => self.backlog.wake().map(|due| due.max(then)),
             May::Later => None,
             May::Start => self.backlog.wake(),
@@ -246,14 +270,15 @@ impl<T: Transport> Lane<T> {
         [deadline, self.gate.paused_until(), start, oldest_idle, resume].into_iter().flatten().min()
     }
 
-    fn leftovers(mut self) -> Vec<Leftover> {
+    fn leftovers(mut self, now: Instant) -> Vec<Leftover> {
         // Attempts end before their deliveries are handed on: what is written as pending is not being sent.
         self.attempts.clear();
         for flight in self.flights.take_all() {
             self.backlog.hold(flight.lot);
         }
         let endpoint = &self.endpoint;
-        self.backlog.take_all().into_iter().map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
+        let left = self.backlog.finish_all(now);
+        left.into_iter().map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     deliver::Transport,
     endpoint::Endpoint,
     log::{self, record},
-    queue::{Condition, Delivery, Status, Turn},
+    queue::{Condition, Delivery, Recalled, Status, Turn},
 };
 
 /// Why the endpoint is disabled.
@@ -47,7 +47,7 @@ impl<T: Transport> Lane<T> {
         }
         let another = before.target != self.endpoint.target || before.auth != self.endpoint.auth;
         if another || before.pace != self.endpoint.pace {
-            let turn = self.gate.reset();
+            let turn = self.gate.reset(&self.endpoint.pace, now);
             self.turn(turn);
         }
         if before.order != self.endpoint.order || rules(&before) != rules(&self.endpoint) {
@@ -55,8 +55,9 @@ impl<T: Transport> Lane<T> {
             let key = |delivery: &Delivery| key(order, delivery);
             self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
         }
+        self.tell_in_flight();
         if before != self.endpoint {
-            self.enable("its settings changed");
+            self.enable(OTHER_SETTINGS);
         }
     }
 
@@ -73,8 +74,10 @@ impl<T: Transport> Lane<T> {
 
     /// Takes up what an earlier process has left of this endpoint's state.
     pub(super) fn recall(&mut self) {
-        if let Some((reason, since)) = self.around.register.recall(&self.endpoint) {
-            self.set_disabled(reason, since);
+        match self.around.register.recall(&self.endpoint) {
+            Recalled::Disabled(reason, since) => self.set_disabled(reason, since),
+            Recalled::Enabled => self.log_change(record::Change::Enabled { reason: OTHER_SETTINGS }),
+            Recalled::Nothing => {}
         }
     }
 
@@ -104,7 +107,7 @@ impl<T: Transport> Lane<T> {
         }
         self.account.set_disabled(false);
         self.around.register.forget(&self.endpoint.name);
-        let turn = self.gate.reset();
+        let turn = self.gate.reset(&self.endpoint.pace, Clock::now().into_std());
         self.turn(turn);
         self.log_change(record::Change::Enabled { reason });
     }
@@ -128,3 +131,6 @@ impl<T: Transport> Lane<T> {
         self.around.log.write(SystemTime::now(), &log::Record::Endpoint(line));
     }
 }
+
+/// Why an endpoint is enabled that was disabled with other settings.
+const OTHER_SETTINGS: &str = "its settings changed";

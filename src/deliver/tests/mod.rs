@@ -511,6 +511,32 @@ async fn a_retired_lane_that_is_drained_keeps_to_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_lane_was_given_but_had_not_read_when_it_ends_is_handed_back() {
+    let world = World::start(endpoint(), |_| Reply::Hang);
+    world.drain(Duration::ZERO);
+    (0..200).for_each(|n| world.post(&format!("e-{n}")));
+    let ended = world.ended().await;
+    assert_eq!((ended.left.len(), ended.held), (200, (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retirement_can_be_taken_back_until_the_lane_has_ended() {
+    let world = World::start(endpoint(), |seen| Reply::Status(if seen.attempt() == 1 { 500 } else { 200 }));
+    world.post("e-1");
+    world.received(1).await;
+    world.retire();
+    world.settled().await;
+    assert!(world.reopen().await);
+    sleep(seconds(600)).await;
+    world.post("e-2");
+    world.received(4).await;
+    world.retire();
+    world.settled().await;
+    assert!(!world.reopen().await);
+    assert_eq!(world.ended().await.ids("delivered"), ["e-1", "e-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_nobody_can_reach_any_more_ends_as_if_retired() {
     let world = World::start(endpoint(), |seen| Reply::Status(if seen.attempt() == 1 { 500 } else { 200 }));
     world.post("e-1");

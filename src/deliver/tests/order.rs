@@ -1,12 +1,18 @@
 //! In which order deliveries go out, and together with which others.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderValue;
 
 use super::{
     ids, nth,
     world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
 };
-use crate::endpoint::{Batch, Bounds, Endpoint, Sequence, WhenFull};
+use crate::{
+    encode::{Format, Shape},
+    endpoint::{Batch, Bounds, Endpoint, Sequence, WhenFull},
+    envelope::Envelope,
+};
 
 fn fifo() -> Endpoint {
     Endpoint { order: Sequence::Fifo, ..endpoint() }
@@ -85,13 +91,15 @@ async fn a_batch_holds_no_more_bytes_than_it_may() {
         world.post("e-0");
         world.received(1).await[0].body.len()
     };
-    let most = 2 * one - 1;
-    let batch = Batch { max_events: 100, max_bytes: most, max_wait: Duration::from_millis(200) };
-    let world = World::start(Endpoint { batch: Some(batch), ..batching(1) }, |_| Reply::Status(200));
-    (0..4).for_each(|n| world.post(&format!("e-{n}")));
-    let seen = world.received(2).await;
-    assert_eq!(elements(&seen), [2, 2]);
-    assert!(seen.iter().all(|seen| seen.body.len() <= most));
+    let two = 2 * one - 1;
+    for (most, sizes) in [(two, &[2, 2][..]), (two - 1, &[1, 1, 1, 1])] {
+        let batch = Batch { max_events: 100, max_bytes: most, max_wait: Duration::from_millis(200) };
+        let world = World::start(Endpoint { batch: Some(batch), ..batching(1) }, |_| Reply::Status(200));
+        (0..4).for_each(|n| world.post(&format!("e-{n}")));
+        let seen = world.received(sizes.len()).await;
+        assert_eq!(elements(&seen), sizes);
+        assert!(seen.iter().all(|seen| seen.body.len() <= most));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,6 +174,83 @@ async fn a_batch_past_its_age_gives_up_the_old_events_alone() {
     let ended = world.finished().await;
     assert_eq!(ended.given_up(), [("e-0", "max_age", 1)]);
     assert_eq!(ended.ids("delivered"), ["e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_has_all_its_attempts_whatever_its_batch_has_had() {
+    let world = World::start(batching(9), nth(|n| Reply::Status(if n <= 2 { 503 } else { 200 })));
+    world.post_tried("old", 3);
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    let ended = world.finished().await;
+    assert_eq!(ended.given_up(), [("old", "attempts", 4)]);
+    assert_eq!(ended.ids("delivered"), ["e-0", "e-1", "e-2"]);
+    assert!(ended.telling("delivered").iter().all(|line| line["attempt"] == 2), "{:#?}", ended.log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_stand_in_a_batch_goes_out_alone_as_it_is() {
+    let xml = (Envelope::Event, Format::Xml { root: "notification".into() });
+    for (envelope, format) in [xml, (Envelope::CloudEventsBinary, Format::Json)] {
+        let shape = Arc::new(Shape { envelope, format, content_type: HeaderValue::from_static("application/json") });
+        let before = Endpoint { batch: None, shape, ..batching(1) };
+        let world = World::start(before, nth(|n| if n == 1 { Reply::After(seconds(5), 503) } else { Reply::Status(200) }));
+        (0..3).for_each(|n| world.post(&format!("e-{n}")));
+        let first = world.received(1).await.remove(0);
+        world.settle(batching(9));
+        (3..5).for_each(|n| world.post(&format!("e-{n}")));
+        let seen = world.received(5).await;
+        assert_eq!(ids(&seen)[..3], ["e-0", "e-1", "e-2"]);
+        assert!(seen[3].id.starts_with("bat_") && seen[3].body.starts_with(b"["));
+        assert_eq!((ids(&seen)[4], &seen[4].body), ("e-0", &first.body));
+        assert!([0, 1, 2, 4].iter().all(|n| seen[*n].header("ce-type") == first.header("ce-type")));
+        assert_eq!(world.finished().await.telling("delivered").len(), 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_after_batches_were_turned_off_comes_back_one_by_one() {
+    for order in [Sequence::Parallel, Sequence::Fifo] {
+        let batched = Endpoint { order: order.clone(), ..batching(3) };
+        let world = World::start(batched, nth(|n| if n == 1 { Reply::After(seconds(5), 503) } else { Reply::Status(200) }));
+        (0..5).for_each(|n| world.post(&format!("e-{n}")));
+        world.received(1).await;
+        world.settle(Endpoint { order: order.clone(), concurrency: 1, ..endpoint() });
+        let seen = world.received(6).await;
+        let (mut came, waited) = (ids(&seen)[1..].to_vec(), whole_seconds(&seen));
+        match order {
+            Sequence::Fifo => assert_eq!(waited, [0, 65, 65, 65, 65, 65]),
+            _ => came.rotate_left(2),
+        }
+        assert_eq!(came, ["e-0", "e-1", "e-2", "e-3", "e-4"]);
+        assert_eq!(world.finished().await.telling("delivered").len(), 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_time_joins_no_batch_before_it() {
+    let reply = |seen: Seen| match (seen.header("x-attempt"), seen.id.as_str()) {
+        ("1", "e-0") => Reply::Status(500),
+        ("1", "e-1") => Reply::Asking(500, "500"),
+        _ => Reply::Status(200),
+    };
+    let world = World::start(endpoint(), reply);
+    (0..2).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(2).await;
+    world.settled().await;
+    world.settle(Endpoint { order: Sequence::Fifo, ..batching(9) });
+    let seen = world.received(4).await;
+    assert_eq!((whole_seconds(&seen), elements(&seen[2..])), (vec![0, 0, 60, 500], vec![1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_another_half_of_a_batch_that_is_out_makes_no_room() {
+    let queue = Bounds { events: 4, bytes: 64 << 20, when_full: WhenFull::DropOldest };
+    let replies = |n| if n == 1 { Reply::Status(400) } else { Reply::After(seconds(5), 200) };
+    let world = World::start(Endpoint { queue, order: Sequence::Fifo, ..batching(4) }, nth(replies));
+    (0..4).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(2).await;
+    assert!(world.is_full(), "all four are under way");
+    assert_eq!(world.finished().await.telling("delivered").len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,9 @@ use super::{
     world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
 };
 use crate::{
-    endpoint::{Breaker, Digest, Endpoint, Pace},
+    endpoint::{Batch, Breaker, Digest, Endpoint, Pace, Sequence},
     queue::Condition,
+    retry::On,
 };
 
 fn rated(interval: Duration) -> Endpoint {
@@ -36,6 +37,37 @@ async fn attempts_are_spread_evenly_also_at_the_start_and_retries_count() {
     }
     let retry = seen.iter().rposition(|seen| seen.id == "e-0").unwrap();
     assert!((595..=605).contains(&retry), "the retry had its turn after a minute, not at {retry}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_faster_rate_holds_at_once() {
+    let world = World::start(rated(seconds(3600)), |_| Reply::Status(200));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.settle(rated(seconds(1)));
+    assert_eq!(whole_seconds(&world.received(3).await), [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_draining_waiting_retries_are_tried_as_fast_as_the_rate_lets_them() {
+    let world = World::start(rated(Duration::from_millis(100)), nth(|n| Reply::Status(if n <= 10 { 503 } else { 200 })));
+    (0..10).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(10).await;
+    world.settled().await;
+    world.drain(seconds(30));
+    let ended = world.ended().await;
+    assert_eq!((ended.telling("delivered").len(), ended.left.len(), ended.at.as_secs()), (10, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_draining_a_partial_batch_goes_out_as_soon_as_the_rate_lets_it() {
+    let batch = Some(Batch { max_events: 2, max_bytes: 1 << 20, max_wait: seconds(3600) });
+    let world = World::start(Endpoint { batch, headers: Vec::new(), ..rated(seconds(1)) }, |_| Reply::Status(200));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.drain(seconds(30));
+    let ended = world.ended().await;
+    assert_eq!((ended.telling("delivered").len(), ended.at.as_secs()), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,6 +112,25 @@ async fn a_probe_that_is_refused_for_good_shows_that_the_receiver_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_while_a_probe_is_under_way_does_not_end_the_probing() {
+    for status in [200, 400, 503] {
+        let batch = Some(Batch { max_events: 2, max_bytes: 1 << 20, max_wait: Duration::ZERO });
+        let endpoint = |timeout| Endpoint { headers: Vec::new(), batch, timeout, concurrency: 1, ..breaking(1) };
+        let replies = move |n| match n {
+            1 => Reply::Status(503),
+            2 => Reply::After(seconds(5), status),
+            _ => Reply::Status(200),
+        };
+        let world = World::start(endpoint(seconds(10)), nth(replies));
+        (0..4).for_each(|n| world.post(&format!("e-{n}")));
+        world.received(2).await;
+        world.settle(endpoint(seconds(9)));
+        let ended = world.finished().await;
+        assert_eq!((ended.telling("delivered").len(), ended.telling("resumed").len()), (4, 1), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn permanent_failures_in_a_row_disable_and_others_in_between_do_not() {
     let replies = [404, 404, 200, 404, 503, 404, 404, 404];
     let world = World::start(disabling(3), nth(move |n| Reply::Status(*replies.get(n - 1).unwrap_or(&200))));
@@ -115,6 +166,21 @@ async fn an_endpoint_resumes_by_itself_after_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waited_for_its_retry_when_an_ordered_endpoint_was_disabled_is_in_nobodys_way() {
+    let pace = Pace { disable_after: Some(2), ..Pace::default() };
+    let mut endpoint = Endpoint { order: Sequence::Fifo, resume_after: Some(seconds(600)), pace, ..endpoint() };
+    endpoint.retry.on = On::Any;
+    let world = World::start(endpoint, nth(|n| Reply::Status(if n <= 2 { 404 } else { 200 })));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(2).await;
+    tokio::time::sleep(seconds(601)).await;
+    (3..6).for_each(|n| world.post(&format!("e-{n}")));
+    let ended = world.finished().await;
+    assert_eq!(ended.given_up(), [("e-0", "disabled", 2), ("e-1", "disabled", 0), ("e-2", "disabled", 0)]);
+    assert_eq!((ended.ids("delivered"), ended.held), (vec!["e-3", "e-4", "e-5"], (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_disabled_stays_so_over_a_restart_until_a_setting_changes() {
     let digest = |digest: &str| Endpoint { digest: Digest(digest.into()), ..disabling(1) };
     let world = World::start(digest("a"), |_| Reply::Status(404));
@@ -123,9 +189,15 @@ async fn what_is_disabled_stays_so_over_a_restart_until_a_setting_changes() {
     world.settled().await;
     let world = world.restarted(digest("a"), |_| Reply::Status(200)).await;
     assert!(world.account.is_disabled());
-    let world = world.restarted(digest("b"), |_| Reply::Status(200)).await;
+    let world = world.restarted(digest("b"), |_| Reply::Status(404)).await;
     assert!(!world.account.is_disabled());
-    world.finished().await;
+    let world = world.restarted(digest("a"), |_| Reply::Status(404)).await;
+    assert!(!world.account.is_disabled(), "back to the old settings is no way back");
+    world.post("e-1");
+    world.received(1).await;
+    world.settled().await;
+    let ended = world.restarted(digest("c"), |_| Reply::Status(200)).await.finished().await;
+    assert_eq!(ended.telling("enabled")[0]["reason"], "its settings changed");
 }
 
 #[tokio::test(start_paused = true)]

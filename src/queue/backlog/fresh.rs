@@ -65,7 +65,7 @@ impl<T: Item> Fresh<T> {
         line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| run.entries.iter().map(|entry| &entry.item))
     }
 
-    /// Adds an entry; says whether it may be at the head of what may go out.
+    /// Adds an entry, in the order of arrival; says whether it may be at the head of what may go out.
     pub(super) fn add(&mut self, entry: Entry<T>) -> bool {
         match self {
             Fresh::Line(run) => {
@@ -121,13 +121,14 @@ impl<T: Item> Fresh<T> {
         .map(|entry| entry.ready)
     }
 
-    /// Takes at most so many that can stand in one batch, and at least one if there is one; their keys are busy then.
-    pub(super) fn take(&mut self, events: usize, bytes: usize) -> SmallVec<[Entry<T>; 1]> {
+    /// Takes at most so many that can stand in one batch and whose time has come, and at least one if there is one; their keys
+    /// are busy then.
+    pub(super) fn take(&mut self, events: usize, bytes: usize, now: Instant) -> SmallVec<[Entry<T>; 1]> {
         match self {
             Fresh::Line(run) => {
                 let Some(first) = run.pop() else { return SmallVec::new() };
                 let mut taken = smallvec![first];
-                run.join(&mut taken, events, bytes);
+                run.join(&mut taken, events, bytes, now);
                 run.let_go_of_room();
                 taken
             }
@@ -140,7 +141,7 @@ impl<T: Item> Fresh<T> {
                     if taken.is_empty() {
                         taken.extend(strand.run.pop());
                     }
-                    strand.run.join(&mut taken, events, bytes);
+                    strand.run.join(&mut taken, events, bytes, now);
                     if taken.len() == had {
                         break;
                     }
@@ -238,7 +239,14 @@ impl<T: Item> Fresh<T> {
 impl<T: Item> Run<T> {
     fn push(&mut self, entry: Entry<T>) {
         self.bytes += entry.item.bytes();
-        self.entries.push_back(entry);
+        match self.entries.back() {
+            // It was out, and is tried again.
+            Some(last) if last.seq > entry.seq => {
+                let at = self.entries.partition_point(|other| other.seq < entry.seq);
+                self.entries.insert(at, entry);
+            }
+            _ => self.entries.push_back(entry),
+        }
     }
 
     fn pop(&mut self) -> Option<Entry<T>> {
@@ -250,13 +258,14 @@ impl<T: Item> Run<T> {
     }
 
     /// Moves on to `taken` what fits there, in order.
-    fn join(&mut self, taken: &mut SmallVec<[Entry<T>; 1]>, events: usize, bytes: usize) {
+    fn join(&mut self, taken: &mut SmallVec<[Entry<T>; 1]>, events: usize, bytes: usize, now: Instant) {
         if events <= taken.len() {
             return;
         }
         let mut room = bytes.saturating_sub(taken.iter().map(|entry| entry.item.bytes()).sum());
         let fits = |entry: &Entry<T>, taken: &[Entry<T>], room: usize| {
             taken.len() < events
+                && entry.ready <= now
                 && entry.item.bytes() <= room
                 && taken.first().is_some_and(|first| first.item.mixes_with(&entry.item))
         };

@@ -31,7 +31,7 @@ pub struct Rules {
 
 /// What a backlog needs to know of a delivery.
 pub trait Item {
-    /// What it adds to a batch's body.
+    /// What it adds to a batch's body, with what parts it from the next.
     fn bytes(&self) -> usize;
 
     /// Whether both may stand in one batch.
@@ -92,6 +92,11 @@ impl<T> Lot<T> {
 
     pub fn items(&self) -> impl ExactSizeIterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.item)
+    }
+
+    /// How many it stands for, with those that must wait for it.
+    pub fn weight(&self) -> usize {
+        self.entries.len() + self.then.as_ref().map_or(0, |then| then.weight())
     }
 
     pub fn items_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
@@ -197,7 +202,11 @@ impl<T: Item> Backlog<T> {
     }
 
     /// A lot has ended, well or not: these are its deliveries.
-    pub fn finish(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[T; 1]> {
+    pub fn finish(&mut self, lot: Lot<T>, now: Instant) -> SmallVec<[T; 1]> {
+        self.end(lot, now).into_iter().map(|entry| entry.item).collect()
+    }
+
+    fn end(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[Entry<T>; 1]> {
         let then = lot.then.take();
         if self.rules.ordered {
             for key in lot.keys() {
@@ -209,14 +218,16 @@ impl<T: Item> Backlog<T> {
         if let Some(then) = then {
             self.park(*then, now);
         }
-        lot.entries.into_iter().map(|entry| entry.item).collect()
+        lot.entries
     }
 
-    /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left.
-    pub fn finish_some(&mut self, lot: &mut Lot<T>, ended: impl Fn(&T) -> bool, now: Instant) -> Vec<T> {
+    /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left. `ended` is asked
+    /// of each, in order.
+    pub fn finish_some(&mut self, lot: &mut Lot<T>, ended: impl FnMut(&T) -> bool, now: Instant) -> Vec<T> {
         let mut items = Vec::new();
+        let ended: SmallVec<[bool; 16]> = lot.items().map(ended).collect();
         for at in (0..lot.entries.len()).rev() {
-            if lot.entries.len() > 1 && ended(&lot.entries[at].item) {
+            if lot.entries.len() > 1 && ended[at] {
                 items.push(self.take_out(lot, at, now));
             }
         }
@@ -224,14 +235,33 @@ impl<T: Item> Backlog<T> {
         items
     }
 
-    /// A lot is to be tried again at `due`.
+    /// A lot is to be tried again at `due`; each of its own if batches are no longer wanted.
     pub fn park(&mut self, lot: Lot<T>, due: Instant) {
+        if lot.entries.len() > 1 && self.rules.batch.is_none() {
+            return self.park_each(lot, due);
+        }
         let due = (due, self.parked_ever);
         self.parked_ever += 1;
         if self.rules.evicts {
             self.places.extend(lot.entries.iter().map(|entry| (entry.seq, Place::Parked(due))));
         }
         self.parked.insert(due, lot);
+    }
+
+    /// Parks each entry alone, and those behind it too; where order matters the first of each key, and the others of that key
+    /// wait in line.
+    fn park_each(&mut self, lot: Lot<T>, due: Instant) {
+        let mut parked: SmallVec<[u64; 4]> = SmallVec::new();
+        for entry in lot.into_entries() {
+            let entry = Entry { ready: due, ..entry };
+            if self.rules.ordered && parked.contains(&entry.key) {
+                // Its key is busy, so that it is at the head of nothing yet.
+                self.line_up(entry);
+            } else {
+                parked.push(entry.key);
+                self.park(Lot::of(smallvec![entry]), due);
+            }
+        }
     }
 
     /// A lot of more than one is to be tried again as two, from now on; where order matters one after the other.
@@ -257,14 +287,18 @@ impl<T: Item> Backlog<T> {
     pub fn evict(&mut self, now: Instant) -> Option<T> {
         let (seq, place) = self.places.pop_first()?;
         match place {
-            Place::Fresh(key) => self.fresh.remove(key, seq).map(|entry| entry.item),
+            Place::Fresh(key) => {
+                let entry = self.fresh.remove(key, seq)?;
+                self.advance(key, now);
+                Some(entry.item)
+            }
             Place::Parked(due) => self.evict_parked(due, seq, now),
         }
     }
 
-    /// Takes everything out, in the order it came.
-    pub fn take_all(&mut self) -> Vec<T> {
-        let mut entries = self.take_entries();
+    /// Everything that is not out has ended, in the order it came. What comes later finds its way as ever.
+    pub fn finish_all(&mut self, now: Instant) -> Vec<T> {
+        let mut entries = self.take_entries(now);
         entries.sort_unstable_by_key(|entry| entry.seq);
         entries.into_iter().map(|entry| entry.item).collect()
     }
@@ -281,7 +315,7 @@ impl<T: Item> Backlog<T> {
     ) where
         T: 'l,
     {
-        let mut waiting = self.take_entries();
+        let mut waiting = self.take_entries(now);
         self.rules = rules;
         self.fresh = Fresh::new(rules.ordered);
         for lot in out {
@@ -296,13 +330,18 @@ impl<T: Item> Backlog<T> {
     }
 
     fn wait(&mut self, entry: Entry<T>, now: Instant) {
+        let key = entry.key;
+        if self.line_up(entry) {
+            self.advance(key, now);
+        }
+    }
+
+    /// Says whether it may be at the head of what may go out.
+    fn line_up(&mut self, entry: Entry<T>) -> bool {
         if self.rules.evicts {
             self.places.insert(entry.seq, Place::Fresh(entry.key));
         }
-        let key = entry.key;
-        if self.fresh.add(entry) {
-            self.advance(key, now);
-        }
+        self.fresh.add(entry)
     }
 
     /// The last lot of `key` that was out has ended.
@@ -324,11 +363,11 @@ impl<T: Item> Backlog<T> {
         let (events, bytes) = match self.rules.batch {
             None => (1, usize::MAX),
             Some(batch) if self.flushing || self.is_full(batch) || self.fresh.since()? + batch.max_wait <= now => {
-                (batch.max_events, batch.max_bytes)
+                (batch.max_events, batch.max_bytes.saturating_sub(BRACKET))
             }
             Some(_) => return None,
         };
-        let mut entries = self.fresh.take(events, bytes);
+        let mut entries = self.fresh.take(events, bytes, now);
         if entries.is_empty() {
             return None;
         }
@@ -342,7 +381,7 @@ impl<T: Item> Backlog<T> {
 
     fn is_full(&self, batch: Batch) -> bool {
         let (events, bytes) = self.fresh.available();
-        events >= batch.max_events || bytes >= batch.max_bytes || self.fresh.is_mixed()
+        events >= batch.max_events || bytes + BRACKET >= batch.max_bytes || self.fresh.is_mixed()
     }
 
     fn forget(&mut self, lot: &Lot<T>) {
@@ -375,14 +414,25 @@ impl<T: Item> Backlog<T> {
         entry.item
     }
 
-    fn take_entries(&mut self) -> Vec<Entry<T>> {
-        self.places.clear();
-        let mut entries = self.fresh.take_all();
-        for ((due, _), lot) in std::mem::take(&mut self.parked) {
-            // Those that wait for a lot come after it anyway.
-            entries.extend(lot.into_entries().into_iter().map(|entry| Entry { ready: due, ..entry }));
+    /// Takes everything that waits; no key is busy but those of lots that are out.
+    fn take_entries(&mut self, now: Instant) -> Vec<Entry<T>> {
+        let mut entries = Vec::new();
+        loop {
+            // What waited for one of these is parked next.
+            if let Some(((due, _), lot)) = self.parked.pop_first() {
+                entries.extend(self.end(lot, now).into_iter().map(|entry| Entry { ready: due, ..entry }));
+            } else if let Some(lot) = self.held.pop() {
+                entries.extend(self.end(lot, now));
+            } else {
+                break;
+            }
         }
-        entries.extend(std::mem::take(&mut self.held).into_iter().flat_map(Lot::into_entries));
+        entries.extend(self.fresh.take_all());
+        self.places.clear();
         entries
     }
 }
+
+/// What a batch's body has beside its elements, each with what parts it from the next: of `[` and `]` one, for after the last
+/// there is no comma.
+const BRACKET: usize = 1;

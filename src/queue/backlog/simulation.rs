@@ -10,7 +10,7 @@ use std::{
 use super::{Backlog, Item, Lot, Rules};
 use crate::{
     endpoint::{Batch, Breaker, Pace},
-    queue::gate::{Gate, LATENESS, May},
+    queue::gate::{Gate, LATENESS, May, Probe},
 };
 
 #[test]
@@ -28,7 +28,7 @@ fn keys_that_have_ended_take_no_memory() {
     let now = Instant::now();
     let mut backlog = Backlog::new(Rules { ordered: true, batch: None, evicts: false });
     for n in 0..10_000 {
-        backlog.push(Parcel { number: n, key: n, bytes: 1, kind: 0 }, n, now);
+        backlog.push(Parcel { number: n, key: n, bytes: 1, kind: 0, attempts: 0 }, n, now);
     }
     while let Some(lot) = backlog.next(now) {
         backlog.finish(lot, now);
@@ -41,7 +41,7 @@ fn keys_that_have_ended_take_no_memory() {
 fn fresh_ones_and_those_whose_time_has_come_take_turns() {
     let now = Instant::now();
     let mut backlog = Backlog::new(Rules { ordered: false, batch: None, evicts: false });
-    let parcel = |number| Parcel { number, key: 0, bytes: 1, kind: 0 };
+    let parcel = |number| Parcel { number, key: 0, bytes: 1, kind: 0, attempts: 0 };
     (0..6).for_each(|number| backlog.push(parcel(number), 0, now));
     for _ in 0..3 {
         let lot = backlog.next(now).unwrap();
@@ -59,7 +59,7 @@ fn a_bad_event_is_found_by_halves() {
     let batch = Batch { max_events: 8, max_bytes: 1 << 20, max_wait: Duration::ZERO };
     for ordered in [false, true] {
         let mut backlog = Backlog::new(Rules { ordered, batch: Some(batch), evicts: false });
-        (0..8).for_each(|number| backlog.push(Parcel { number, key: 0, bytes: 1, kind: 0 }, 0, now));
+        (0..8).for_each(|number| backlog.push(Parcel { number, key: 0, bytes: 1, kind: 0, attempts: 0 }, 0, now));
         let (mut good, mut bad, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(lot) = backlog.next(now) {
             let (is_bad, size) = (lot.items().any(|parcel| parcel.number == 5), lot.items().len());
@@ -84,6 +84,8 @@ struct Parcel {
     bytes: usize,
     /// Those of different kinds cannot be in one batch.
     kind: u8,
+    /// Made and counted; as of deliveries, those of different counts cannot be in one batch either.
+    attempts: u32,
 }
 
 impl Item for Parcel {
@@ -92,7 +94,7 @@ impl Item for Parcel {
     }
 
     fn mixes_with(&self, other: &Parcel) -> bool {
-        self.kind == other.kind
+        self.kind == other.kind && self.attempts == other.attempts
     }
 }
 
@@ -117,15 +119,27 @@ struct World {
     /// Those that came before the last change of the order, and may be late.
     older_than: u64,
     starts: Vec<Instant>,
+    /// Of those that wait for their next attempt: not before then.
+    due: HashMap<u64, Instant>,
+    /// How often each has failed.
+    failed: HashMap<u64, u32>,
     /// Id and members of every batch that was tried and has not ended or been split.
     batches: HashMap<Box<str>, BTreeSet<u64>>,
     named: u64,
-    paused_starts: usize,
+    /// Counts reloads.
+    settings: u64,
 }
 
 struct Out {
     lot: Lot<Parcel>,
-    probe: bool,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    probe: Option<Probe>,
+    /// Those it started with.
+    settings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,9 +182,11 @@ impl World {
             last: HashMap::new(),
             older_than: 0,
             starts: Vec::new(),
+            due: HashMap::new(),
+            failed: HashMap::new(),
             batches: HashMap::new(),
             named: 0,
-            paused_starts: 0,
+            settings: 0,
         }
     }
 
@@ -181,7 +197,8 @@ impl World {
                 4..=7 => self.land(),
                 8 | 9 => self.step(),
                 10 if self.random.one_in(6) => self.reload(),
-                11 if self.rules.evicts && self.random.one_in(3) => self.evict(),
+                10 if self.random.one_in(6) => self.give_up_everything(),
+                11 if self.rules.evicts => (0..self.random.below(3)).for_each(|_| self.evict()),
                 _ => {}
             }
             self.start_all();
@@ -203,8 +220,11 @@ impl World {
                 key: self.random.below(5),
                 bytes: 1 + self.random.below(60) as usize,
                 kind: u8::from(self.random.one_in(20)),
+                // An earlier process may have tried it.
+                attempts: if self.random.one_in(10) { self.random.below(3) as u32 } else { 0 },
             };
-            self.note(format_args!("push {} of key {}", parcel.number, parcel.key));
+            self.note(format_args!("push {} of key {}, tried {} times", parcel.number, parcel.key, parcel.attempts));
+            self.failed.insert(parcel.number, parcel.attempts);
             self.pushed += 1;
             self.backlog.push(parcel.clone(), key(self.order, &parcel), self.now);
         }
@@ -222,17 +242,10 @@ impl World {
             let Some(mut lot) = self.backlog.next(self.now) else { return };
             let probe = self.gate.start(&self.pace, self.now);
             self.starts.push(self.now);
-            self.paused_starts += usize::from(probe);
             let members: BTreeSet<u64> = lot.items().map(|parcel| parcel.number).collect();
             assert!(lot.items().is_sorted_by_key(|parcel| parcel.number), "a batch is out of order");
-            self.note(format_args!("start {members:?} {}", if probe { "as a probe" } else { "" }));
-            // What was out at a reload may come back in halves that are larger than is allowed now.
-            if let Some(batch) = self.rules.batch.filter(|_| self.older_than == 0) {
-                assert!(lot.items().len() <= batch.max_events, "too many in a batch");
-                let bytes: usize = lot.items().map(Item::bytes).sum();
-                assert!(lot.items().len() == 1 || bytes <= batch.max_bytes, "too much in a batch");
-                assert!(lot.items().all(|parcel| parcel.kind == lot.entries[0].item.kind), "kinds are mixed");
-            }
+            self.note(format_args!("start {members:?} {}", if probe.is_some() { "as a probe" } else { "" }));
+            self.check_lot(&lot);
             match &lot.id {
                 Some(id) => assert_eq!(self.batches.get(id), Some(&members), "a batch has changed and kept its id"),
                 None => {
@@ -242,7 +255,23 @@ impl World {
                     lot.id = Some(id);
                 }
             }
-            self.out.push(Out { lot, probe });
+            self.out.push(Out { lot, mark: Mark { probe, settings: self.settings } });
+        }
+    }
+
+    fn check_lot(&self, lot: &Lot<Parcel>) {
+        assert!(lot.items().all(|parcel| parcel.mixes_with(&lot.entries[0].item)), "what cannot be in one batch is");
+        let is_early = |parcel: &Parcel| self.due.get(&parcel.number).is_some_and(|due| *due > self.now);
+        assert!(!lot.items().any(is_early), "one is tried before its time");
+        match self.rules.batch {
+            None => assert_eq!(lot.items().len(), 1, "there is a batch where none is wanted"),
+            // What was out at a reload may come back in halves that are larger than is allowed now.
+            Some(_) if self.older_than > 0 => {}
+            Some(batch) => {
+                assert!(lot.items().len() <= batch.max_events, "too many in a batch");
+                let bytes = lot.items().map(Item::bytes).sum::<usize>() + 1;
+                assert!(lot.items().len() == 1 || bytes <= batch.max_bytes, "too much in a batch");
+            }
         }
     }
 
@@ -252,32 +281,55 @@ impl World {
             return;
         }
         let at = self.random.below(self.out.len() as u64) as usize;
-        let Out { lot, probe } = self.out.swap_remove(at);
+        let Out { mut lot, mark } = self.out.swap_remove(at);
         let members: Vec<u64> = lot.items().map(|parcel| parcel.number).collect();
         match self.random.below(10) {
             0..=4 => {
                 self.note(format_args!("{members:?} is delivered"));
-                self.gate.succeed();
+                self.tell(mark, Gate::succeed);
                 self.end(lot, "delivered");
             }
             5 if members.len() > 1 => {
                 self.note(format_args!("{members:?} is split"));
-                self.gate.refuse(&self.pace);
+                self.tell(mark, Gate::hear);
                 self.backlog.split(lot, self.now);
             }
             5 => {
                 self.note(format_args!("{members:?} is refused"));
-                self.gate.refuse(&self.pace);
+                let pace = self.pace;
+                self.tell(mark, |gate| gate.refuse(&pace));
                 self.end(lot, "dead_lettered");
             }
             _ => {
                 let asked = self.random.one_in(8).then(|| Duration::from_millis(self.random.below(2000)));
                 let wait = Duration::from_millis(self.random.below(3000));
                 self.note(format_args!("{members:?} fails, again in {wait:?}, asked for {asked:?}"));
-                self.gate.fail(&self.pace, asked, probe, self.now);
-                self.backlog.park(lot, self.now + wait);
+                let (pace, now) = (self.pace, self.now);
+                self.tell(mark, |gate| gate.fail(&pace, asked, mark.probe, now));
+                self.count(&mut lot, now + wait);
+                self.backlog.park(lot, now + wait);
             }
         }
+    }
+
+    /// As a lane does: what holds for the first of a lot holds for all of it.
+    fn count(&mut self, lot: &mut Lot<Parcel>, due: Instant) {
+        let number = lot.entries[0].item.attempts + 1;
+        for parcel in lot.items_mut() {
+            parcel.attempts = number;
+            let failed = self.failed.entry(parcel.number).or_default();
+            *failed += 1;
+            assert_eq!(*failed, number, "{} has not been tried so often", parcel.number);
+            self.due.insert(parcel.number, due);
+        }
+    }
+
+    /// An attempt has told of the receiver; with other settings it says nothing of these.
+    fn tell<R>(&mut self, Mark { probe, settings }: Mark, what: impl FnOnce(&mut Gate) -> R) {
+        if settings == self.settings {
+            what(&mut self.gate);
+        }
+        self.gate.land(probe);
     }
 
     fn end(&mut self, lot: Lot<Parcel>, how: &'static str) {
@@ -320,10 +372,23 @@ impl World {
         let (order, rules) = (self.order, self.rules);
         self.note(format_args!("reload: {order:?} {rules:?}"));
         self.backlog.rearrange(self.rules, |parcel| key(order, parcel), self.out.iter_mut().map(|out| &mut out.lot), self.now);
-        self.gate.reset();
+        self.settings += 1;
+        // Most settings are no reason to give a receiver that is being probed a new chance.
+        if self.random.one_in(3) {
+            self.gate.reset(&self.pace, self.now);
+        }
         // Several of a key may have been out at once before.
         self.older_than = self.pushed;
         self.last.clear();
+    }
+
+    /// As when the endpoint is disabled.
+    fn give_up_everything(&mut self) {
+        let given_up = self.backlog.finish_all(self.now);
+        self.note(format_args!("{:?} are given up", given_up.iter().map(|parcel| parcel.number).collect::<Vec<_>>()));
+        assert!(given_up.is_sorted_by_key(|parcel| parcel.number), "given up out of order");
+        assert_eq!(self.backlog.items().count(), 0, "something is left");
+        given_up.iter().for_each(|parcel| self.bury(parcel, "dead_lettered"));
     }
 
     fn step(&mut self) {
@@ -335,8 +400,8 @@ impl World {
     fn run_dry(&mut self) {
         for _ in 0..100_000 {
             self.start_all();
-            if let Some(Out { lot, .. }) = self.out.pop() {
-                self.gate.succeed();
+            if let Some(Out { lot, mark }) = self.out.pop() {
+                self.tell(mark, Gate::succeed);
                 self.end(lot, "delivered");
                 continue;
             }
@@ -345,7 +410,7 @@ impl World {
             }
             let gate = match self.gate.may_start(&self.pace, self.now) {
                 May::At(then) => Some(then),
-                May::Later => panic!("it waits for a probe that is not out"),
+                May::Later => unreachable!("nothing is out"),
                 May::Start => None,
             };
             let wake = self.backlog.wake();
@@ -363,16 +428,17 @@ impl World {
         loop {
             while self.out.len() < self.concurrency {
                 let Some(lot) = self.backlog.next(self.now).or_else(|| self.backlog.next_parked()) else { break };
-                self.out.push(Out { lot, probe: false });
+                self.out.push(Out { lot, mark: Mark { probe: None, settings: self.settings } });
             }
-            let Some(Out { lot, .. }) = self.out.pop() else { break };
+            let Some(Out { lot, mark }) = self.out.pop() else { break };
+            self.gate.land(mark.probe);
             match self.random.one_in(2) {
                 true => self.end(lot, "delivered"),
                 false => self.backlog.hold(lot),
             }
         }
         assert!(self.backlog.is_stuck(), "something could still go out");
-        let left = self.backlog.take_all();
+        let left = self.backlog.finish_all(self.now);
         assert!(left.is_sorted_by_key(|parcel| parcel.number), "left over out of order");
         for parcel in left {
             self.bury(&parcel, "pending");
@@ -381,6 +447,8 @@ impl World {
 
     fn check(&mut self) {
         assert!(self.out.len() <= self.concurrency, "too many at once");
+        let is_probed = self.gate.may_start(&self.pace, self.now) == May::Later;
+        assert!(!is_probed || self.out.iter().any(|out| out.mark.probe.is_some()), "it waits for a probe that is not out");
         let mut seen: Vec<u64> = self.backlog.items().map(|parcel| parcel.number).collect();
         for out in &self.out {
             let mut lot = Some(&out.lot);
@@ -422,7 +490,7 @@ fn rules(order: Keys, random: &mut Random) -> Rules {
         max_bytes: 20 + random.below(200) as usize,
         max_wait: Duration::from_millis(random.below(400)),
     });
-    Rules { ordered: order != Keys::Parallel, batch, evicts: random.one_in(3) }
+    Rules { ordered: order != Keys::Parallel, batch, evicts: random.one_in(2) }
 }
 
 fn key(order: Keys, parcel: &Parcel) -> u64 {

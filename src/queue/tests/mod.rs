@@ -37,6 +37,7 @@ fn parcel(event: &Event<'_>, body: Option<(&str, &'static str)>, accepted: Syste
         headers: None,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
         content_type: HeaderValue::from_static(content_type),
+        is_alone: content_type != "application/json",
     });
     let prepared = Prepared { event: Kept::new(event, None), bodies: body.into_iter().collect() };
     Parcel::new(prepared, accepted, Ledger::new(1 << 30).share(0))

@@ -28,7 +28,7 @@ struct Told {
     accepted: SystemTime,
     event: (String, String, String, i64, Option<String>, String),
     trace: Option<Trace>,
-    body: Option<(String, String)>,
+    body: Option<(String, String, bool)>,
     failed: Option<(Reason, Option<ErrorCode>)>,
 }
 
@@ -37,7 +37,7 @@ impl Told {
         let event = entry.prepared.event.view();
         let body = entry.prepared.bodies.first().map(|body| {
             let text = String::from_utf8(body.bytes.to_vec()).unwrap();
-            (text, body.content_type.to_str().unwrap().to_owned())
+            (text, body.content_type.to_str().unwrap().to_owned(), body.is_alone)
         });
         Told {
             endpoint: entry.endpoint.to_string(),
@@ -124,7 +124,7 @@ fn a_delivery_comes_back_with_all_it_had() {
                 (*data).to_owned(),
             ),
             trace: trace.cloned(),
-            body: Some(((*body).to_owned(), (*content_type).to_owned())),
+            body: Some(((*body).to_owned(), (*content_type).to_owned(), *content_type != "application/json")),
             failed: None,
         })
         .collect();
