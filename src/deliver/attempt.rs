@@ -171,8 +171,10 @@ impl Attempt<'_> {
         token: Option<&Token>,
     ) -> Result<(Head, Kept<T::Connection>), Failure> {
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
+        idle = idle.filter(|kept| !transport.is_spent(&kept.connection));
         // Once is enough: a receiver that takes nothing must not be dialled for ever.
         let mut again = false;
+        let mut refusals = 0;
         loop {
             let was_idle = idle.is_some();
             let Kept { mut connection, dialled } = match idle.take() {
@@ -184,7 +186,8 @@ impl Attempt<'_> {
                     Kept { connection, dialled: self.started }
                 }
             };
-            let kept_alive = was_idle || (!again && transport.is_used(&connection));
+            let is_used = was_idle || transport.is_used(&connection);
+            let kept_alive = was_idle || (!again && is_used);
             let attempt = pipeline::Attempt {
                 event: self.content.head(),
                 body: self.content.body(),
@@ -200,6 +203,8 @@ impl Attempt<'_> {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
                 Ok(Ok(head)) => return Ok((head, Kept { connection, dialled })),
                 // The receiver had closed the connection before this request: it has not seen it.
+                // Of a connection that others use it refuses what is too much; of a fresh one, whatever comes.
+                Ok(Err(broken)) if broken.unprocessed && refusals < if is_used { REFUSALS } else { 1 } => refusals += 1,
                 Ok(Err(broken)) if kept_alive && broken.silent => again = !was_idle,
                 Ok(Err(broken)) => return Err(broken.failure),
             }
@@ -256,6 +261,10 @@ fn mask_what_was_cut(text: &mut String, secrets: &[&str]) {
 }
 
 const MASK: &str = "***";
+
+/// How often an attempt's request is sent again that was not looked at: of many that share a connection at whose end the
+/// receiver takes a few only, those few are not always the others.
+const REFUSALS: u32 = 8;
 
 /// A transport keeps to its own time; this is for one that does not.
 const GRACE: Duration = Duration::from_secs(1);

@@ -118,10 +118,14 @@ fn config(roots: &Arc<RootCertStore>, settings: Option<&Tls>, http: Http) -> Res
     Ok(config)
 }
 
+/// The error of TLS that one of the connection is.
+pub(super) fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// What went wrong with `name`, and what may help.
 fn told(name: &str, error: &io::Error) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let text = match cause {
+    let text = match cause(error) {
         Some(cause) => explained(cause),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the connection was closed: there may be no TLS at this port".to_owned()
