@@ -35,6 +35,7 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Broken, Head, Rest, Transport, dial,
     dial::OwnListeners,
+    proxy,
     resolver::Resolver,
     tls::{self, Security},
     two::{LinkTwo, Shared, SharedLinks},
@@ -161,6 +162,10 @@ impl LinkOne {
             }
         };
         let (mut head, rest) = response.into_parts();
+        // It speaks for itself, and not for the receiver, as in front of a tunnel.
+        if let Some((_, proxy)) = self.passed_on.as_ref().filter(|_| head.status.as_u16() == proxy::UNKNOWN) {
+            return Err(Broken { failure: proxy::unknown_to(proxy), silent: false, unprocessed: false });
+        }
         let is_whole = rest.is_end_stream();
         *body = (!is_whole).then_some(rest);
         let retry_after = head.headers.remove(header::RETRY_AFTER);

@@ -50,7 +50,8 @@ impl SharedLinks {
     /// Where the connection to `target` is, or will be.
     pub(super) fn place(&self, target: &Target) -> Arc<tokio::sync::Mutex<Shared>> {
         let settings = target.tls_settings.as_ref().map_or(0, |settings| Arc::as_ptr(settings) as usize);
-        let proxy = target.proxy.as_ref().map(|proxy| (proxy.to_string(), proxy.authorization.as_ref().map(|text| text.as_bytes())));
+        let proxy =
+            target.proxy.as_ref().map(|proxy| (proxy.to_string(), proxy.authorization.as_ref().map(|text| text.as_bytes())));
         let key = format!("{}|{:?}|{:?}|{settings}|{proxy:?}", target.uri_text, target.http, target.network);
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if links.len() >= MOST {
@@ -231,6 +232,9 @@ impl Wait<'_> {
         let silent = unprocessed || is_over && self.was_silent();
         let failure = match cause {
             _ if let Some(error) = self.connection.seen.broken().filter(|_| is_over) => by_tls(error),
+            _ if is_over && self.connection.seen.bytes() == 0 => {
+                failure(ErrorCode::Reset, "the receiver closed the connection without a word: it may not speak HTTP/2")
+            }
             None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
             Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),
             Some(_) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", chain(error))),
