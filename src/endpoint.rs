@@ -4,7 +4,12 @@
 //!
 //! **Invariant:** no field needs validating by its reader, and no `Debug` print shows a secret.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
@@ -96,7 +101,7 @@ impl fmt::Display for Proxy {
 }
 
 /// How the receiver proves who it is, and this side to it.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Certificates in DER of whom to trust besides the system's authorities.
     pub ca: Vec<Box<[u8]>>,
@@ -106,7 +111,7 @@ pub struct Tls {
 }
 
 /// A certificate of this side, and its key.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// In DER, the certificate first.
     pub chain: Vec<Box<[u8]>>,
@@ -202,6 +207,32 @@ impl Target {
 /// Whether `host`, a name or an address without brackets, is this machine itself.
 pub fn is_loopback_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The address that `host` is without being looked up, in any of the ways in which resolvers take one: `127.0.0.1`, `127.1`,
+/// `0x7f000001`, `::ffff:127.0.0.1`. One of IPv4 comes out as that.
+pub fn literal_address(host: &str) -> Option<IpAddr> {
+    let address = host.parse().ok().or_else(|| in_numbers(host).map(IpAddr::from));
+    address.map(|address| address.to_canonical())
+}
+
+/// An IPv4 address as `inet_aton` reads it: one to four numbers, of which the last has all the room that is left.
+fn in_numbers(text: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| {
+        let hex = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
+        let (digits, radix) = match (hex, part.strip_prefix('0')) {
+            (Some(digits), _) => (digits, 16),
+            (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+            _ => (part, 10),
+        };
+        let is_bare = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        u32::from_str_radix(digits, radix).ok().filter(|_| is_bare)
+    };
+    let parts: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    let fits = first.len() <= 3 && first.iter().all(|part| *part < 256) && u64::from(*last) < 1 << (32 - 8 * first.len());
+    let bits = || first.iter().zip([24, 16, 8]).fold(*last, |bits, (part, place)| bits | part << place);
+    fits.then(|| Ipv4Addr::from_bits(bits()))
 }
 
 fn shown(uri: &Uri, secret: bool) -> String {

@@ -46,7 +46,7 @@ impl Test {
         if !self.json {
             terminal::print(request::shown(endpoint, &request, false));
         }
-        let answered = run::runtime()?.block_on(deliver::ping(&Client::new(Arc::default()), endpoint, request));
+        let answered = run::runtime()?.block_on(deliver::ping(&Arc::new(Client::new(Arc::default())), endpoint, request));
         let success = answered.as_ref().is_ok_and(|pong| endpoint.success.contains(pong.status));
         terminal::print(if self.json { json(endpoint, &answered, success)? } else { told(&answered, success) });
         Ok(if success { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })

@@ -2,14 +2,13 @@
 //!
 //! **Invariant:** what comes out can be used: certificates are certificates, and a key is that of its certificate.
 
-use std::sync::Arc;
-
 use rustls::{
-    ClientConfig, RootCertStore,
+    InconsistentKeys, RootCertStore,
     pki_types::{
         CertificateDer, PrivateKeyDer, ServerName,
         pem::{self, PemObject},
     },
+    sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
 
@@ -26,6 +25,8 @@ pub(super) enum Error {
     NoCertificate,
     #[error("there is no private key in PEM (PKCS#8, PKCS#1 or SEC1)")]
     NoKey,
+    #[error("it is no PEM, which is text: `openssl x509 -inform der -in FILE` makes that of a certificate in DER")]
+    NoText,
     #[error("it is no PEM: {0}")]
     Pem(String),
     #[error("it cannot be used: {0}")]
@@ -43,25 +44,24 @@ pub(super) fn authorities(text: &str) -> Result<Vec<Box<[u8]>>, Error> {
 }
 
 /// A certificate with those that lead from it to an authority, and its key.
-pub(super) fn identity(certificate: &str, key: &str) -> Result<Identity, Error> {
-    let chain = certificates(certificate)?;
+pub(super) fn identity(chain: Vec<CertificateDer<'static>>, key: &str) -> Result<Identity, Error> {
     let der = match PrivateKeyDer::from_pem_slice(key.as_bytes()) {
         Ok(der) => der,
-        Err(pem::Error::NoItemsFound) if key.contains("ENCRYPTED") => return Err(Error::Encrypted),
+        // PKCS#8 says so in its first line, PKCS#1 and SEC1 in the next.
+        Err(_) if key.contains("ENCRYPTED") => return Err(Error::Encrypted),
         Err(pem::Error::NoItemsFound) => return Err(Error::NoKey),
-        Err(error) => return Err(Error::Pem(error.to_string())),
+        Err(error) => return Err(no_pem(&error)),
     };
     let identity = Identity {
         chain: chain.iter().map(|certificate| certificate.as_ref().into()).collect(),
         key: Zeroizing::new(der.secret_der().to_vec()),
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Error::Unusable(error.to_string()))?.with_root_certificates(RootCertStore::empty());
-    match builder.with_client_auth_cert(chain, der) {
-        Ok(_) => Ok(identity),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Error::Mismatch),
-        Err(error) => Err(Error::Unusable(error.to_string())),
+    let key = rustls::crypto::ring::default_provider().key_provider.load_private_key(der);
+    let key = key.map_err(|error| Error::Unusable(error.to_string()))?;
+    match CertifiedKey::new(chain, key).keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Error::Mismatch),
+        // A certificate that cannot be read here, such as one of X.509 v1, may be all that its receiver wants.
+        _ => Ok(identity),
     }
 }
 
@@ -70,8 +70,18 @@ pub(super) fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
-fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// At least one.
+pub(super) fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let certificates = read.map_err(|error| Error::Pem(error.to_string()))?;
+    let certificates = read.map_err(|error| no_pem(&error))?;
     if certificates.is_empty() { Err(Error::NoCertificate) } else { Ok(certificates) }
+}
+
+fn no_pem(error: &pem::Error) -> Error {
+    // What stands in the lines themselves may be the key.
+    Error::Pem(match error {
+        pem::Error::MissingSectionEnd { .. } => "it ends before its `-----END …-----`".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "`-----BEGIN …-----` is not alone in its line".to_owned(),
+        other => other.to_string(),
+    })
 }

@@ -110,10 +110,11 @@ impl<C> Done<C> {
 impl Attempt<'_> {
     /// Makes the attempt over `idle`, a connection kept alive, or over a new one.
     pub(super) async fn run<T: Transport>(self, transport: &Arc<T>, idle: Option<Kept<T::Connection>>) -> Done<T::Connection> {
+        let mut sent = Vec::new();
         let answered = match self.tokens {
             None => self.exchange(&**transport, idle, None).await,
             // Boxed, so that the attempts of those who want no token are no larger for it.
-            Some(tokens) => Box::pin(self.exchange_with_token(&**transport, idle, tokens)).await,
+            Some(tokens) => Box::pin(self.exchange_with_token(transport, idle, tokens, &mut sent)).await,
         };
         let duration = Clock::now().into_std().saturating_duration_since(self.started);
         let (head, kept) = match answered {
@@ -124,7 +125,7 @@ impl Attempt<'_> {
         };
         let status = Some(head.status);
         if head.is_whole {
-            let (outcome, response) = self.judge(&head, &[]);
+            let (outcome, response) = self.judge(&head, &[], &sent);
             return Done { outcome, status, duration, response, connection: Some(kept), unread: None };
         }
         let mut unread = unread(Arc::clone(transport), kept);
@@ -138,30 +139,35 @@ impl Attempt<'_> {
             return Done { outcome, status, duration, response: None, connection, unread };
         }
         let rest = unread.await;
-        let (outcome, response) = self.judge(&head, &rest.beginning);
+        let (outcome, response) = self.judge(&head, &rest.beginning, &sent);
         Done { outcome, status, duration, response, connection: rest.connection, unread: None }
     }
 
-    /// A token that is not taken is replaced once.
+    /// A token that is not taken is replaced once. Those that go out are added to `sent`.
     async fn exchange_with_token<T: Transport>(
         &self,
-        transport: &T,
+        transport: &Arc<T>,
         idle: Option<Kept<T::Connection>>,
         tokens: &Tokens,
+        sent: &mut Vec<Secret>,
     ) -> Result<(Head, Kept<T::Connection>), Failure> {
-        let Some(Auth::OAuth2(auth)) = &self.endpoint.auth else { return self.exchange(transport, idle, None).await };
+        let Some(Auth::OAuth2(auth)) = &self.endpoint.auth else { return self.exchange(&**transport, idle, None).await };
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
-        let late = || Failure { code: ErrorCode::Oauth2, ..self.timed_out(ErrorCode::Timeout) };
-        let token = timeout_at(deadline, tokens.get(transport, auth, None)).await.map_err(|_| late())??;
-        let (head, kept) = self.exchange(transport, idle, Some(&token)).await?;
+        let token = tokens.get(transport, auth, None, deadline).await?;
+        sent.push(token.secret.clone());
+        let (head, kept) = self.exchange(&**transport, idle, Some(&token)).await?;
         if head.status != 401 || self.endpoint.success.contains(401) {
             return Ok((head, kept));
         }
         let Kept { connection, dialled } = kept;
-        let rest = if head.is_whole { Some(connection) } else { transport.rest(connection, 0).await.connection };
+        let rest = match head.is_whole {
+            true => Some(connection),
+            false => timeout_at(deadline, transport.rest(connection, 0)).await.ok().and_then(|rest| rest.connection),
+        };
         let idle = rest.map(|connection| Kept { connection, dialled });
-        let token = timeout_at(deadline, tokens.get(transport, auth, Some(&token))).await.map_err(|_| late())??;
-        self.exchange(transport, idle, Some(&token)).await
+        let token = tokens.get(transport, auth, Some(&token), deadline).await?;
+        sent.push(token.secret.clone());
+        self.exchange(&**transport, idle, Some(&token)).await
     }
 
     async fn exchange<T: Transport>(
@@ -171,8 +177,10 @@ impl Attempt<'_> {
         token: Option<&Token>,
     ) -> Result<(Head, Kept<T::Connection>), Failure> {
         let deadline = Clock::from_std(self.started + self.endpoint.timeout);
+        idle = idle.filter(|kept| !transport.is_spent(&kept.connection));
         // Once is enough: a receiver that takes nothing must not be dialled for ever.
         let mut again = false;
+        let mut refusals = 0;
         loop {
             let was_idle = idle.is_some();
             let Kept { mut connection, dialled } = match idle.take() {
@@ -184,7 +192,8 @@ impl Attempt<'_> {
                     Kept { connection, dialled: self.started }
                 }
             };
-            let kept_alive = was_idle || (!again && transport.is_used(&connection));
+            let is_used = was_idle || transport.is_used(&connection);
+            let kept_alive = was_idle || (!again && is_used);
             let attempt = pipeline::Attempt {
                 event: self.content.head(),
                 body: self.content.body(),
@@ -200,6 +209,8 @@ impl Attempt<'_> {
                 Err(_) => return Err(self.timed_out(ErrorCode::Timeout)),
                 Ok(Ok(head)) => return Ok((head, Kept { connection, dialled })),
                 // The receiver had closed the connection before this request: it has not seen it.
+                // Of a connection that others use it refuses what is too much; of a fresh one, whatever comes.
+                Ok(Err(broken)) if broken.unprocessed && refusals < if is_used { REFUSALS } else { 1 } => refusals += 1,
                 Ok(Err(broken)) if kept_alive && broken.silent => again = !was_idle,
                 Ok(Err(broken)) => return Err(broken.failure),
             }
@@ -211,7 +222,8 @@ impl Attempt<'_> {
         Failure { code, error: Cow::Owned(format!("no {what} within {:?}", self.endpoint.timeout)), retry_after: None }
     }
 
-    fn judge(&self, head: &Head, beginning: &[u8]) -> (Outcome, Option<Box<str>>) {
+    /// `sent` are the tokens that the receiver was shown, and may show again.
+    fn judge(&self, head: &Head, beginning: &[u8], sent: &[Secret]) -> (Outcome, Option<Box<str>>) {
         if self.endpoint.success.contains(head.status) {
             return (Outcome::Delivered { status: head.status }, None);
         }
@@ -221,15 +233,14 @@ impl Attempt<'_> {
             error: Cow::Owned(format!("the receiver answered {}", head.status)),
             retry_after: retry_after.and_then(|value| retry::retry_after(value, SystemTime::now())),
         };
-        let token = self.tokens.and_then(Tokens::secret);
-        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| masked(self.endpoint, token.as_ref(), beginning)))
+        (Outcome::Failed(failure), (!beginning.is_empty()).then(|| masked(self.endpoint, sent, beginning)))
     }
 }
 
 /// An answer's text for people: a receiver may echo what it was sent, and secrets are not for them.
-pub(super) fn masked(endpoint: &Endpoint, token: Option<&Secret>, beginning: &[u8]) -> Box<str> {
+pub(super) fn masked(endpoint: &Endpoint, tokens: &[Secret], beginning: &[u8]) -> Box<str> {
     let mut text = String::from_utf8_lossy(beginning).into_owned();
-    let mut secrets: Vec<&str> = endpoint.secrets.iter().chain(token).map(|secret| secret.expose()).collect();
+    let mut secrets: Vec<&str> = endpoint.secrets.iter().chain(tokens).map(|secret| secret.expose()).collect();
     // One may be a part of another.
     secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
     for secret in &secrets {
@@ -256,6 +267,10 @@ fn mask_what_was_cut(text: &mut String, secrets: &[&str]) {
 }
 
 const MASK: &str = "***";
+
+/// How often an attempt's request is sent again that was not looked at: of many that share a connection at whose end the
+/// receiver takes a few only, those few are not always the others.
+const REFUSALS: u32 = 8;
 
 /// A transport keeps to its own time; this is for one that does not.
 const GRACE: Duration = Duration::from_secs(1);

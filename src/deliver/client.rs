@@ -10,7 +10,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -35,6 +35,7 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Broken, Head, Rest, Transport, dial,
     dial::OwnListeners,
+    proxy,
     resolver::Resolver,
     tls::{self, Security},
     two::{LinkTwo, Shared, SharedLinks},
@@ -62,8 +63,7 @@ pub enum Link {
 pub struct LinkOne {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Option<Pin<Box<Driver>>>,
-    /// Bytes the receiver has sent on this connection.
-    seen: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     body: Option<Incoming>,
     /// Of the last answer: hyper makes the next answer's of the next request's, so one map goes round.
     headers: HeaderMap,
@@ -107,6 +107,10 @@ impl Transport for Client {
         matches!(link, Link::Two(link) if link.is_used())
     }
 
+    fn is_spent(&self, link: &Link) -> bool {
+        matches!(link, Link::Two(link) if link.is_spent())
+    }
+
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
         match link {
             Link::One(link) => link.exchange(request).await,
@@ -135,7 +139,7 @@ impl LinkOne {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
             }
         }
-        let seen_before = self.seen.load(Relaxed);
+        let seen_before = self.seen.bytes();
         let LinkOne { sender, driver, seen, body, headers, .. } = self;
         if !sender.is_ready() {
             // An error here is the connection's, and sending says so.
@@ -149,15 +153,19 @@ impl LinkOne {
                 // A request that was cancelled never went out: what came on its connection (a 408 that says good-bye) is
                 // no answer to it.
                 let unsent = error.as_ref().is_some_and(hyper::Error::is_canceled);
-                let silent = unsent || seen.load(Relaxed) == seen_before;
+                let silent = unsent || seen.bytes() == seen_before;
                 let failure = error.map_or_else(
                     || failure(ErrorCode::Reset, "the receiver closed the connection"),
                     |error| from_hyper(&error, silent),
                 );
-                return Err(Broken { failure, silent });
+                return Err(Broken { failure, silent, unprocessed: false });
             }
         };
         let (mut head, rest) = response.into_parts();
+        // It speaks for itself, and not for the receiver, as in front of a tunnel.
+        if let Some((_, proxy)) = self.passed_on.as_ref().filter(|_| head.status.as_u16() == proxy::UNKNOWN) {
+            return Err(Broken { failure: proxy::unknown_to(proxy), silent: false, unprocessed: false });
+        }
         let is_whole = rest.is_end_stream();
         *body = (!is_whole).then_some(rest);
         let retry_after = head.headers.remove(header::RETRY_AFTER);
@@ -197,8 +205,7 @@ struct Connected(Stream);
 impl Connected {
     /// Speaks HTTP/1.1.
     async fn one(self, target: &Target) -> Result<Link, Failure> {
-        let seen = Arc::new(AtomicU64::new(0));
-        let stream = TokioIo::new(Counted { stream: self.0, seen: Arc::clone(&seen) });
+        let (stream, seen) = Counted::new(self.0);
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(stream)
@@ -213,7 +220,7 @@ impl Connected {
     /// Speaks what was agreed on; a connection of HTTP/2 is there for others too.
     async fn handshake(self, target: &Target, shared: &mut Shared) -> Result<Link, Failure> {
         if self.0.agreed_on_two() || !target.tls {
-            return shared.two(TokioIo::new(self.0), target).await.map(Link::Two);
+            return shared.two(self.0, target).await.map(Link::Two);
         }
         shared.set_one();
         self.one(target).await
@@ -222,7 +229,7 @@ impl Connected {
     /// The same where HTTP/1.1 was agreed on the last time, which may have changed.
     async fn either(self, target: &Target, place: &tokio::sync::Mutex<Shared>) -> Result<Link, Failure> {
         if self.0.agreed_on_two() {
-            return place.lock().await.two(TokioIo::new(self.0), target).await.map(Link::Two);
+            return place.lock().await.two(self.0, target).await.map(Link::Two);
         }
         self.one(target).await
     }
@@ -272,9 +279,8 @@ pub(super) fn failure(code: ErrorCode, error: impl Into<Cow<'static, str>>) -> F
 
 fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
     let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let by_tls = io_error.and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
-    if let Some(error) = by_tls {
-        return failure(ErrorCode::Tls, format!("TLS: {}", tls::explained(error)));
+    if let Some(error) = io_error.and_then(tls::cause) {
+        return by_tls(error);
     }
     let io_kind = io_error.map(io::Error::kind);
     let broken_off = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
@@ -290,6 +296,10 @@ fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
         _ => chain(error),
     };
     failure(code, text)
+}
+
+pub(super) fn by_tls(error: &rustls::Error) -> Failure {
+    failure(ErrorCode::Tls, format!("TLS: {}", tls::explained(error)))
 }
 
 /// An error with its causes, in one line.
@@ -310,18 +320,46 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Counts what the other side has sent: a kept-alive connection that ends before the first byte of an answer was closed
-/// before our request arrived.
-struct Counted<S> {
+/// What the other side has sent on a connection: one that was kept alive and ends before the first byte of an answer was
+/// closed before our request arrived.
+#[derive(Default)]
+pub(super) struct Seen {
+    bytes: AtomicU64,
+    /// How TLS ended it: HTTP/2 keeps no more of an error than its text.
+    broken: OnceLock<rustls::Error>,
+}
+
+impl Seen {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    pub(super) fn broken(&self) -> Option<&rustls::Error> {
+        self.broken.get()
+    }
+}
+
+/// Notes what comes in.
+pub(super) struct Counted<S> {
     stream: S,
-    seen: Arc<AtomicU64>,
+    seen: Arc<Seen>,
+}
+
+impl<S> Counted<S> {
+    pub(super) fn new(stream: S) -> (TokioIo<Counted<S>>, Arc<Seen>) {
+        let seen = Arc::<Seen>::default();
+        (TokioIo::new(Counted { stream, seen: Arc::clone(&seen) }), seen)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.seen.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        self.seen.bytes.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        if let Poll::Ready(Err(error)) = &read {
+            tls::cause(error).map(|cause| self.seen.broken.set(cause.clone()));
+        }
         read
     }
 }

@@ -14,7 +14,7 @@ use tokio::{net::TcpStream, time::sleep};
 
 use super::{client::failure, proxy, reach, resolver::Resolver};
 use crate::{
-    endpoint::{Network, Target},
+    endpoint::{Network, Target, literal_address},
     retry::{ErrorCode, Failure},
 };
 
@@ -40,6 +40,11 @@ pub(super) async fn connect(target: &Target, resolver: &Resolver, own: &OwnListe
     let Some(proxy) = &target.proxy else {
         return direct((&target.host, target.port, target.network), resolver, own).await;
     };
+    // Its names are the proxy's to resolve; an address needs no resolving.
+    let literal = literal_address(&target.host);
+    if let Some((address, objection)) = literal.and_then(|address| Some((address, reach::objection(address, target.network)?))) {
+        return Err(failure(ErrorCode::NetworkForbidden, format!("{address} {objection}")));
+    }
     let reached = direct((&proxy.host, proxy.port, Network::Any), resolver, own).await;
     let stream = reached.map_err(|found| Failure { error: format!("the proxy {proxy}: {}", found.error).into(), ..found })?;
     if target.is_tunnelled() { proxy::tunnel(stream, proxy, target).await } else { Ok(stream) }
@@ -217,6 +222,18 @@ mod tests {
         }
         let other = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port() ^ 1));
         assert_eq!(connect_to(&target, &[other]).await.unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn no_proxy_is_asked_for_an_address_that_is_never_dialled() {
+        let (_listener, address) = listener().await;
+        let proxy = crate::endpoint::Proxy { host: address.ip().to_string().into(), port: address.port(), authorization: None };
+        let proxy = Some(std::sync::Arc::new(proxy));
+        for url in ["http://169.254.169.254/", "http://0xa9fea9fe/", "http://0.0.0.0/", "http://[::ffff:169.254.169.254]/"] {
+            let target = Target { proxy: proxy.clone(), ..target(url) };
+            assert_eq!(connect_to(&target, &[]).await.unwrap_err().code, ErrorCode::NetworkForbidden, "{url}");
+        }
+        assert_eq!(connect_to(&Target { proxy, ..target("http://10.0.0.1/") }, &[]).await.unwrap(), address);
     }
 
     #[test]

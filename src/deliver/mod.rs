@@ -49,6 +49,11 @@ pub trait Transport: Send + Sync + 'static {
         false
     }
 
+    /// Whether nothing more is to be sent over the connection, though it may still be open.
+    fn is_spent(&self, _connection: &Self::Connection) -> bool {
+        false
+    }
+
     /// Sends `request` and reads the answer's head.
     fn exchange(
         &self,
@@ -75,6 +80,8 @@ pub struct Broken {
     pub failure: Failure,
     /// Not a byte of an answer was seen.
     pub silent: bool,
+    /// The receiver has not looked at the request: it said so, or the request never went out.
+    pub unprocessed: bool,
 }
 
 /// What is left of an exchange.

@@ -1,6 +1,6 @@
 //! The attempt of a test: outside the lane, which it neither waits for nor counts in.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -26,26 +26,26 @@ pub struct Pong {
 ///
 /// # Errors
 /// Why there is no answer.
-pub async fn ping<T: Transport>(transport: &T, endpoint: &Endpoint, mut request: Request<Bytes>) -> Result<Pong, Failure> {
+pub async fn ping<T: Transport>(transport: &Arc<T>, endpoint: &Endpoint, mut request: Request<Bytes>) -> Result<Pong, Failure> {
     let started = Instant::now();
     let deadline = started + endpoint.timeout;
     let late = |code, what| Failure { code, error: format!("no {what} within {:?}", endpoint.timeout).into(), retry_after: None };
-    let tokens = Tokens::default();
+    let mut sent = Vec::new();
     if let Some(Auth::OAuth2(auth)) = &endpoint.auth {
-        let token = timeout_at(deadline, tokens.get(transport, auth, None)).await;
-        let token = token.map_err(|_| late(ErrorCode::Oauth2, "token"))??;
+        let token = Tokens::default().get(transport, auth, None, deadline).await?;
+        sent.push(token.secret.clone());
         request.headers_mut().insert(header::AUTHORIZATION, token.header);
     }
     let dialled = timeout_at(deadline, transport.dial(&endpoint.target)).await;
     let mut connection = dialled.map_err(|_| late(ErrorCode::ConnectTimeout, "connection"))??;
     let answered = timeout_at(deadline, transport.exchange(&mut connection, request)).await;
     let head = answered.map_err(|_| late(ErrorCode::Timeout, "answer"))?.map_err(|broken| broken.failure)?;
-    let (duration, token) = (started.elapsed(), tokens.secret());
+    let duration = started.elapsed();
     let beginning = match head.is_whole {
         true => Vec::new(),
         false => {
             timeout(REST_TIMEOUT, transport.rest(connection, RESPONSE)).await.map_or_else(|_| Vec::new(), |rest| rest.beginning)
         }
     };
-    Ok(Pong { status: head.status, response: masked(endpoint, token.as_ref(), &beginning), duration })
+    Ok(Pong { status: head.status, response: masked(endpoint, &sent, &beginning), duration })
 }

@@ -35,7 +35,7 @@ pub(super) async fn tunnel(mut stream: TcpStream, proxy: &Proxy, target: &Target
     }
     match status(&head) {
         Some(200..=299) => Ok(stream),
-        Some(407) => Err(failure(ErrorCode::ConnectRefused, format!("the proxy {proxy} wants to know who asks (407)"))),
+        Some(UNKNOWN) => Err(unknown_to(proxy)),
         Some(status) => Err(failure(
             ErrorCode::ConnectRefused,
             format!("the proxy {proxy} did not connect to {authority}: it answered {status}"),
@@ -43,6 +43,14 @@ pub(super) async fn tunnel(mut stream: TcpStream, proxy: &Proxy, target: &Target
         None => Err(failure(ErrorCode::Protocol, format!("the answer of the proxy {proxy} is not HTTP/1.1"))),
     }
 }
+
+/// The failure where the proxy answers [`UNKNOWN`].
+pub(super) fn unknown_to(proxy: &Proxy) -> Failure {
+    failure(ErrorCode::ConnectRefused, format!("the proxy {proxy} wants to know who asks (407)"))
+}
+
+/// The status of a proxy that wants credentials, or others.
+pub(super) const UNKNOWN: u16 = 407;
 
 fn status(head: &[u8]) -> Option<u16> {
     let line = head.split(|byte| *byte == b'\r').next()?;

@@ -6,8 +6,15 @@ use std::{
 };
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -100,14 +107,23 @@ fn config(roots: &Arc<RootCertStore>, settings: Option<&Tls>, http: Http) -> Res
         Arc::make_mut(&mut roots).add(CertificateDer::from(ca.to_vec()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match settings.filter(|settings| !settings.ca.is_empty()) {
+        None => builder.with_root_certificates(roots),
+        Some(settings) => {
+            let usual = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            let usual = usual.map_err(|error| rustls::Error::General(error.to_string()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { usual, known: settings.ca.clone() }))
+        }
+    };
     let mut config = match settings.and_then(|settings| settings.identity.as_ref()) {
         None => builder.with_no_client_auth(),
         Some(identity) => {
             let chain = identity.chain.iter().map(|certificate| CertificateDer::from(certificate.to_vec())).collect();
             let key = PrivateKeyDer::try_from(identity.key.to_vec()).map_err(|error| rustls::Error::General(error.to_owned()))?;
-            builder.with_client_auth_cert(chain, key)?
+            // That they belong together was seen when they were read; what to think of them is the receiver's business.
+            let key = CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?);
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
         }
     };
     config.alpn_protocols = match http {
@@ -118,10 +134,71 @@ fn config(roots: &Arc<RootCertStore>, settings: Option<&Tls>, http: Http) -> Res
     Ok(config)
 }
 
+/// The usual verification; but a certificate that the config itself names is the receiver's own also where it is made out for
+/// an authority, as `openssl req -x509` makes them.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    /// In DER.
+    known: Vec<Box<[u8]>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.usual.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            // Its dates were looked at before this was found.
+            Err(error) if is_for_an_authority(&error) && self.known.iter().any(|known| **known == **end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            usual => usual,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused because it may sign others. rustls has no name of its own for that.
+fn is_for_an_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    other.0.to_string() == "CaUsedAsEndEntity"
+}
+
+/// The error of TLS that one of the connection is.
+pub(super) fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// What went wrong with `name`, and what may help.
 fn told(name: &str, error: &io::Error) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let text = match cause {
+    let text = match cause(error) {
         Some(cause) => explained(cause),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the connection was closed: there may be no TLS at this port".to_owned()
@@ -136,6 +213,11 @@ pub(super) fn explained(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is signed by nobody known here (self-signed, or by an authority of its own): `tls.ca` names whom to trust".to_owned()
+        }
+        error if is_for_an_authority(error) => {
+            "its certificate is an authority's, not a server's (self-signed, as by `openssl req -x509`): `tls.ca` with exactly this \
+             certificate trusts it"
+                .to_owned()
         }
         rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             format!("its certificate has expired, on {}", date(not_after.as_secs()))

@@ -1,18 +1,22 @@
 //! OAuth2 client credentials (RFC 6749, 4.4): tokens, fetched once for all who wait for one.
 //!
-//! **Invariant:** a failed fetch fails those who waited for it, and none of them asks again at once; no error shows a secret.
+//! A fetch is a task of its own, with a time of its own: it goes on when the attempts that wait for it have given up, and
+//! the next attempt finds the token.
+//!
+//! **Invariant:** whoever waits takes what comes, be it a failure or a token that is about to end; no error shows a secret.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
+use serde_json::{error::Category, value::RawValue};
 use tokio::{
-    sync::Mutex,
-    time::{Duration, Instant},
+    sync::watch,
+    time::{Duration, Instant, timeout, timeout_at},
 };
 
-use super::Transport;
+use super::{Transport, client::failure};
 use crate::{
     endpoint::OAuth2,
     pipeline::USER_AGENT,
@@ -22,48 +26,67 @@ use crate::{
 
 /// An endpoint's token, as long as its `auth` is the same.
 #[derive(Default)]
-pub(super) struct Tokens {
-    last: Mutex<Option<Result<Token, Failure>>>,
-    /// Fetches that have ended.
-    fetched: AtomicU64,
+pub(super) struct Tokens(Mutex<Last>);
+
+/// The last fetch, which may be under way.
+#[derive(Default)]
+struct Last {
+    number: u64,
+    fetch: Option<Fetched>,
 }
+
+type Fetched = watch::Receiver<Option<Result<Token, Failure>>>;
 
 /// A token, ready to be sent.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
-    secret: Secret,
+    pub(super) secret: Secret,
     renew: Option<Instant>,
     number: u64,
 }
 
 impl Tokens {
-    /// What is to be masked, where a token is there and nobody is fetching another.
-    pub(super) fn secret(&self) -> Option<Secret> {
-        let last = self.last.try_lock().ok()?;
-        last.as_ref()?.as_ref().ok().map(|token| token.secret.clone())
-    }
-
-    /// The token in force, or a new one; `refused` is one that the receiver did not take.
+    /// The token in force, or a new one, if there is one by `deadline`; `refused` is one that the receiver did not take.
     pub(super) async fn get<T: Transport>(
         &self,
-        transport: &T,
-        auth: &OAuth2,
+        transport: &Arc<T>,
+        auth: &Arc<OAuth2>,
         refused: Option<&Token>,
+        deadline: Instant,
     ) -> Result<Token, Failure> {
-        let before = self.fetched.load(Relaxed);
-        let mut last = self.last.lock().await;
-        match &*last {
-            Some(Ok(token)) if is_good(token, refused) => return Ok(token.clone()),
-            // It was fetched while this one waited.
-            Some(Err(failure)) if self.fetched.load(Relaxed) > before => return Err(failure.clone()),
-            _ => {}
+        let asked = Instant::now();
+        let mut fetched = self.ask(transport, auth, refused);
+        match timeout_at(deadline, fetched.wait_for(Option::is_some)).await {
+            Ok(Ok(answer)) => answer.clone().unwrap_or_else(|| Err(no_token(auth, "there is no answer"))),
+            Ok(Err(_)) => Err(no_token(auth, "the fetch was broken off")),
+            Err(_) => Err(no_token(auth, &format!("no answer within {:?}", deadline - asked))),
         }
-        let number = self.fetched.load(Relaxed) + 1;
-        let fetched = fetch(transport, auth, number).await;
-        self.fetched.store(number, Relaxed);
-        *last = Some(fetched.clone());
-        fetched
+    }
+
+    fn ask<T: Transport>(&self, transport: &Arc<T>, auth: &Arc<OAuth2>, refused: Option<&Token>) -> Fetched {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fetch) = last.fetch.as_ref().filter(|fetch| is_of_use(fetch, refused)) {
+            return fetch.clone();
+        }
+        let (tell, fetch) = watch::channel(None);
+        last.number += 1;
+        last.fetch = Some(fetch.clone());
+        let (transport, auth, number) = (Arc::clone(transport), Arc::clone(auth), last.number);
+        tokio::spawn(async move {
+            let fetched = timeout(LONGEST_FETCH, fetch_once(&*transport, &auth, number)).await;
+            let late = |_| Err(no_token(&auth, &format!("no answer within {LONGEST_FETCH:?}")));
+            tell.send_replace(Some(fetched.unwrap_or_else(late)));
+        });
+        fetch
+    }
+}
+
+/// Whether the fetch is under way, or its token is good.
+fn is_of_use(fetch: &Fetched, refused: Option<&Token>) -> bool {
+    match &*fetch.borrow() {
+        Some(fetched) => fetched.as_ref().is_ok_and(|token| is_good(token, refused)),
+        None => fetch.has_changed().is_ok(),
     }
 }
 
@@ -71,39 +94,45 @@ fn is_good(token: &Token, refused: Option<&Token>) -> bool {
     refused.is_none_or(|refused| refused.number != token.number) && token.renew.is_none_or(|renew| Instant::now() < renew)
 }
 
-async fn fetch<T: Transport>(transport: &T, auth: &OAuth2, number: u64) -> Result<Token, Failure> {
+fn no_token(auth: &OAuth2, why: &str) -> Failure {
+    failure(ErrorCode::Oauth2, format!("no token from {}: {why}", auth.target.shown))
+}
+
+async fn fetch_once<T: Transport>(transport: &T, auth: &OAuth2, number: u64) -> Result<Token, Failure> {
     let asked = Instant::now();
-    let failed = |failure: Failure| Failure {
-        code: ErrorCode::Oauth2,
-        error: format!("no token from {}: {}", auth.target.shown, failure.error).into(),
-        retry_after: failure.retry_after,
-    };
+    let failed = |failure: Failure| Failure { retry_after: failure.retry_after, ..no_token(auth, &failure.error) };
     let mut connection = transport.dial(&auth.target).await.map_err(failed)?;
     let request = request(auth);
     let head = transport.exchange(&mut connection, request).await.map_err(|broken| failed(broken.failure))?;
     let body = if head.is_whole { Vec::new() } else { transport.rest(connection, LONGEST).await.beginning };
     let retry_after = head.retry_after.as_ref().and_then(|value| value.to_str().ok());
-    let refused = |error: String| Failure {
-        code: ErrorCode::Oauth2,
-        error: format!("no token from {}: {error}", auth.target.shown).into(),
-        retry_after: retry_after.and_then(|value| retry::retry_after(value, std::time::SystemTime::now())),
-    };
+    let retry_after = retry_after.and_then(|value| retry::retry_after(value, std::time::SystemTime::now()));
+    let refused = |error: &str| Failure { retry_after, ..no_token(auth, error) };
     if head.status != 200 {
-        return Err(refused(format!("it answered {}{}", head.status, reason(auth, &body))));
+        return Err(refused(&format!("it answered {}{}", head.status, reason(auth, &body))));
     }
-    let answer: Answer = serde_json::from_slice(&body).map_err(|_| refused("its answer is no token".to_owned()))?;
-    if !answer.token_type.eq_ignore_ascii_case("bearer") {
-        return Err(refused("its token is no bearer token".to_owned()));
+    let answer: Answer<'_> = serde_json::from_slice(&body).map_err(|error| {
+        refused(if error.classify() == Category::Data { "its answer has no `access_token`" } else { "its answer is no JSON" })
+    })?;
+    // Many leave it out who mean a bearer token.
+    if answer.token_type.is_some_and(|name| !name.eq_ignore_ascii_case("bearer")) {
+        return Err(refused("its token is no bearer token"));
     }
     let is_text = !answer.access_token.is_empty() && answer.access_token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::try_from(format!("Bearer {}", answer.access_token));
     let Some(mut header) = header.ok().filter(|_| is_text) else {
-        return Err(refused("its token has characters that no header holds".to_owned()));
+        return Err(refused("its token has characters that no header holds"));
     };
     header.set_sensitive(true);
-    let lives = answer.expires_in.map(|seconds| Duration::from_secs(seconds.min(MOST)));
+    let lives = answer.expires_in.and_then(|text| seconds(text.get()));
     let renew = lives.map(|lives| asked + lives.saturating_sub(EARLY.min(lives / 10)));
     Ok(Token { header, secret: Secret::new(answer.access_token), renew, number })
+}
+
+/// A time in seconds, as servers write it: a number, or the text of one. `None` where it is none.
+fn seconds(json: &str) -> Option<Duration> {
+    let seconds: f64 = json.trim_matches('"').trim().parse().ok()?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MOST)))
 }
 
 fn request(auth: &OAuth2) -> Request<Bytes> {
@@ -135,10 +164,11 @@ fn reason(auth: &OAuth2, body: &[u8]) -> String {
 
 /// RFC 6749, 5.1.
 #[derive(Deserialize)]
-struct Answer {
+struct Answer<'a> {
     access_token: String,
-    token_type: String,
-    expires_in: Option<u64>,
+    token_type: Option<String>,
+    #[serde(borrow)]
+    expires_in: Option<&'a RawValue>,
 }
 
 /// RFC 6749, 5.2.
@@ -155,4 +185,30 @@ const LONGEST: usize = 64 << 10;
 const EARLY: Duration = Duration::from_secs(60);
 
 /// No token is kept for longer, in seconds: a year.
-const MOST: u64 = 365 * 86_400;
+const MOST: f64 = 365.0 * 86_400.0;
+
+/// How long a token server may take. Attempts may wait for less.
+const LONGEST_FETCH: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_or_the_text_of_one() {
+        for (json, expected) in [
+            ("3600", Some(3600.0)),
+            ("\"3600\"", Some(3600.0)),
+            ("3600.0", Some(3600.0)),
+            ("0", Some(0.0)),
+            ("1e30", Some(MOST)),
+            ("99999999999999999999", Some(MOST)),
+            ("-1", None),
+            ("true", None),
+            ("\"soon\"", None),
+            ("\"NaN\"", None),
+        ] {
+            assert_eq!(seconds(json), expected.map(Duration::from_secs_f64), "{json}");
+        }
+    }
+}

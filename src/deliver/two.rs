@@ -2,12 +2,14 @@
 //!
 //! Whoever dials gets a part in the connection that is there, as long as that is young and has room for another stream. It is
 //! driven by a task of its own, for it serves several attempts, and ends with its last part.
+//!
+//! **Invariant:** a connection over which an answer was waited for in vain, or whose end was announced, is given to nobody.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -19,7 +21,7 @@ use hyper::{
     body::{Body as _, Incoming},
     client::conn::http2,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::{
     task::JoinHandle,
     time::{Instant as Clock, timeout_at},
@@ -27,29 +29,37 @@ use tokio::{
 
 use super::{
     Broken, Head, Rest,
-    client::{MAX_HEAD, MAX_REST, REST_TIMEOUT, Stream, chain, failure},
+    client::{Counted, MAX_HEAD, MAX_REST, REST_TIMEOUT, Seen, Stream, by_tls, chain, failure},
 };
 use crate::{
-    endpoint::Target,
+    endpoint::{Target, Tls},
     retry::{ErrorCode, Failure},
 };
 
 /// The connections there are, by where they lead and with which settings.
 #[derive(Default)]
-pub(super) struct SharedLinks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Shared>>>>);
+pub(super) struct SharedLinks(Mutex<HashMap<String, Place>>);
+
+struct Place {
+    link: Arc<tokio::sync::Mutex<Shared>>,
+    /// Held, so that no others are made where these were, whose address is in the key.
+    _settings: Option<Weak<Tls>>,
+}
 
 impl SharedLinks {
     /// Where the connection to `target` is, or will be.
     pub(super) fn place(&self, target: &Target) -> Arc<tokio::sync::Mutex<Shared>> {
         let settings = target.tls_settings.as_ref().map_or(0, |settings| Arc::as_ptr(settings) as usize);
-        let proxy = target.proxy.as_ref().map(|proxy| proxy.to_string()).unwrap_or_default();
-        let key = format!("{}|{:?}|{:?}|{settings}|{proxy}", target.uri_text, target.http, target.network);
+        let proxy =
+            target.proxy.as_ref().map(|proxy| (proxy.to_string(), proxy.authorization.as_ref().map(|text| text.as_bytes())));
+        let key = format!("{}|{:?}|{:?}|{settings}|{proxy:?}", target.uri_text, target.http, target.network);
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if links.len() >= MOST {
             // Those in use live on; whoever dials there next makes another.
-            links.retain(|_, link| Arc::strong_count(link) > 1);
+            links.retain(|_, place| Arc::strong_count(&place.link) > 1);
         }
-        Arc::clone(links.entry(key).or_default())
+        let new = || Place { link: Arc::default(), _settings: target.tls_settings.as_ref().map(Arc::downgrade) };
+        Arc::clone(&links.entry(key).or_insert_with(new).link)
     }
 }
 
@@ -67,7 +77,7 @@ impl Shared {
         let connection = self.connection.upgrade()?;
         let is_young = connection.since.elapsed() < OLDEST;
         let has_room = connection.parts.load(Relaxed) < STREAMS;
-        (is_young && has_room && !connection.sender.is_closed()).then(|| LinkTwo::new(connection))
+        (is_young && has_room && !connection.is_spent()).then(|| LinkTwo::new(connection))
     }
 
     pub(super) fn is_one(&self) -> bool {
@@ -79,7 +89,8 @@ impl Shared {
     }
 
     /// Makes a connection over `stream`, and a part in it.
-    pub(super) async fn two(&mut self, stream: TokioIo<Stream>, target: &Target) -> Result<LinkTwo, Failure> {
+    pub(super) async fn two(&mut self, stream: Stream, target: &Target) -> Result<LinkTwo, Failure> {
+        let (stream, seen) = Counted::new(stream);
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HEAD as u32)
@@ -90,7 +101,8 @@ impl Shared {
         // How it ends is told to those who have requests on it.
         let driver = tokio::spawn(async move { drop(driver.await) });
         let parts = AtomicUsize::new(0);
-        let connection = Arc::new(Connection { sender, driver, parts, since: Clock::now(), uri: target.uri.clone() });
+        let (since, retired) = (Clock::now(), AtomicBool::new(false));
+        let connection = Arc::new(Connection { sender, driver, parts, since, uri: target.uri.clone(), seen, retired });
         self.connection = Arc::downgrade(&connection);
         self.one = false;
         Ok(LinkTwo::new(connection))
@@ -104,6 +116,18 @@ struct Connection {
     since: Clock,
     /// The absolute form, for `:scheme` and `:authority`.
     uri: Uri,
+    seen: Arc<Seen>,
+    retired: AtomicBool,
+}
+
+impl Connection {
+    fn is_spent(&self) -> bool {
+        self.retired.load(Relaxed) || self.sender.is_closed()
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Relaxed);
+    }
 }
 
 impl Drop for Connection {
@@ -130,13 +154,19 @@ impl LinkTwo {
         self.used
     }
 
+    pub(super) fn is_spent(&self) -> bool {
+        self.connection.is_spent()
+    }
+
     pub(super) async fn exchange(&mut self, mut request: Request<Bytes>) -> Result<Head, Broken> {
         *request.uri_mut() = self.connection.uri.clone();
         // `:authority` says it (RFC 9113, 8.3.1).
         request.headers_mut().remove(header::HOST);
         self.used = true;
+        let wait = Wait { connection: &self.connection, seen_before: self.connection.seen.bytes() };
         let answered = self.connection.sender.clone().send_request(request.map(Full::new)).await;
-        let (mut head, rest) = answered.map_err(|error| broken(&error))?.into_parts();
+        let (mut head, rest) = answered.map_err(|error| wait.broken(&error))?.into_parts();
+        drop(wait);
         let is_whole = rest.is_end_stream();
         self.body = (!is_whole).then_some(rest);
         let retry_after = head.headers.remove(header::RETRY_AFTER);
@@ -157,8 +187,7 @@ impl LinkTwo {
                 }
             }
         }
-        let is_open = !self.connection.sender.is_closed();
-        Rest { beginning, connection: is_open.then_some(self) }
+        Rest { beginning, connection: (!self.is_spent()).then_some(self) }
     }
 }
 
@@ -168,24 +197,50 @@ impl Drop for LinkTwo {
     }
 }
 
-fn broken(error: &hyper::Error) -> Broken {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    let reason = cause.and_then(h2::Error::reason);
-    // The receiver says itself that it has not looked at the request (RFC 9113, 6.8 and 8.7).
-    let unseen = reason == Some(h2::Reason::REFUSED_STREAM)
-        || cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && reason == Some(h2::Reason::NO_ERROR));
-    let silent = unseen || error.is_canceled();
-    let code = match cause {
-        _ if silent => ErrorCode::Reset,
-        Some(cause) if cause.is_reset() || cause.is_go_away() || cause.is_io() => ErrorCode::Reset,
-        Some(_) => ErrorCode::Protocol,
-        None => ErrorCode::Reset,
-    };
-    let text = match code {
-        ErrorCode::Reset if cause.is_none() => "the receiver closed the connection without an answer".to_owned(),
-        _ => chain(error),
-    };
-    Broken { failure: failure(code, text), silent }
+/// The wait for an answer. A receiver that is gone without a word says nothing to anybody: the connection is retired when a
+/// wait ends, broken off or not, in which no byte came.
+struct Wait<'a> {
+    connection: &'a Connection,
+    seen_before: u64,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.was_silent() {
+            self.connection.retire();
+        }
+    }
+}
+
+impl Wait<'_> {
+    fn was_silent(&self) -> bool {
+        self.connection.seen.bytes() == self.seen_before
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Broken {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+        let reason = cause.and_then(h2::Error::reason);
+        // The receiver says itself that it has not looked at the request (RFC 9113, 6.8 and 8.7).
+        let refused = reason == Some(h2::Reason::REFUSED_STREAM)
+            || cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && reason == Some(h2::Reason::NO_ERROR));
+        let unprocessed = refused || error.is_canceled();
+        // Any other reset is of one stream alone.
+        if refused || !cause.is_some_and(h2::Error::is_reset) {
+            self.connection.retire();
+        }
+        let is_over = cause.is_none_or(h2::Error::is_io);
+        let silent = unprocessed || is_over && self.was_silent();
+        let failure = match cause {
+            _ if let Some(error) = self.connection.seen.broken().filter(|_| is_over) => by_tls(error),
+            _ if is_over && self.connection.seen.bytes() == 0 => {
+                failure(ErrorCode::Reset, "the receiver closed the connection without a word: it may not speak HTTP/2")
+            }
+            None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
+            Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),
+            Some(_) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", chain(error))),
+        };
+        Broken { failure, silent, unprocessed }
+    }
 }
 
 /// The age at which nobody gets a part any more: the name may lead elsewhere by now.

@@ -17,6 +17,7 @@ mod failures;
 mod golden;
 mod guard;
 mod health;
+mod http2;
 mod ingest;
 mod limits;
 mod listen;

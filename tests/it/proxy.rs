@@ -109,12 +109,15 @@ async fn what_is_encrypted_goes_through_a_tunnel() {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_or_is_not_there_is_named() {
-    for (status, says) in
-        [("407", "wants to know who asks (407)"), ("502", "did not connect to receiver.test:443: it answered 502")]
-    {
+    for (scheme, status, says) in [
+        ("http", "407", "wants to know who asks (407)"),
+        ("https", "407", "wants to know who asks (407)"),
+        ("https", "502", "did not connect to receiver.test:443: it answered 502"),
+    ] {
         let proxy = Proxy::to(1, status).await;
         let keys = format!("proxy = \"http://me:pw@127.0.0.1:{}\"", proxy.port);
-        let sidecar = Sidecar::start(&everything_to(&[("hook", "https://receiver.test/", &keys)])).await;
+        let url = format!("{scheme}://receiver.test/");
+        let sidecar = Sidecar::start(&everything_to(&[("hook", &url, &keys)])).await;
         sidecar.event(EVENT).await.accepted();
         let line = sidecar.logged("retrying", 1).await.remove(0);
         let error = line["error"].as_str().unwrap();
@@ -149,11 +152,46 @@ async fn this_machine_is_never_proxied_and_public_cannot_be() {
         ("socks5://p:1", "neither https:// nor SOCKS"),
         ("proxy:3128", "write the URL of a proxy"),
         ("http://p/x", "has no path"),
+        ("http://p:99999", "write the URL of a proxy"),
+        ("http://u:p@ss@p", "is written %40"),
     ] {
         let config = everything_to(&[("hook", "https://receiver.test/", &format!("proxy = \"{value}\""))]);
         let error = Sidecar::refusal(folder.path(), &config).await.unwrap_or_else(|| panic!("{value}")).to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[tokio::test]
+async fn tokens_are_fetched_through_the_proxy_whichever_way_events_go() {
+    let (receiver, tokens) = (Receiver::replying([200]).await, Receiver::replying([200]).await);
+    let tokens = tokens.with_body(r#"{"access_token":"tok-1","token_type":"bearer"}"#);
+    let proxy = Proxy::to(port(&tokens), "200").await;
+    let auth = "auth = { type = \"oauth2\", token_url = \"http://idp.test/t\", client_id = \"a\", client_secret = \"b\" }";
+    let keys = format!("proxy = \"http://127.0.0.1:{}\"\n{auth}", proxy.port);
+    let sidecar = Sidecar::start(&everything_to(&[("hook", &receiver.url(), &keys)])).await;
+    sidecar.event(EVENT).await.accepted();
+    assert_eq!(receiver.received(1).await[0].header("authorization"), "Bearer tok-1");
+    assert_eq!(tokens.so_far()[0].path, "http://idp.test/t");
+}
+
+#[tokio::test]
+async fn the_credentials_of_a_proxy_are_secrets() {
+    let proxy = Receiver::replying([500]).await.with_body("me, bWU6aHVudGVyMg==, hunter2");
+    let url = proxy.url().replace("http://", "http://me:hunter2@");
+    let keys = format!("proxy = \"{url}\"");
+    let sidecar = Sidecar::start(&everything_to(&[("hook", "http://receiver.test/", &keys)])).await;
+    sidecar.event(EVENT).await.accepted();
+    let line = sidecar.logged("retrying", 1).await.remove(0);
+    assert_eq!(line["response"], "me, ***, ***");
+    let folder = tempfile::tempdir().unwrap();
+    let header =
+        everything_to(&[("hook", "http://receiver.test/", &format!("{keys}\nheaders = {{ Proxy-Authorization = \"x\" }}"))]);
+    let error = Sidecar::refusal(folder.path(), &header).await.unwrap().to_string();
+    assert!(error.contains("the header `proxy-authorization` is already written by `proxy`"), "{error}");
+    std::fs::write(folder.path().join("sidehook.toml"), everything_to(&[("hook", "http://localhost:1/", &keys)])).unwrap();
+    let checked = sidehook(folder.path(), &["check"]).output().unwrap();
+    let said = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+    assert!(said.contains("warning[literal-secret]") && !said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]

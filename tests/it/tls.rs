@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Sidecar, everything_to};
+use crate::support::{Receiver, Sidecar, everything_to};
 
 const EVENT: &str = r#"{"type": "a", "id": "e-1", "data": 1}"#;
 
@@ -207,15 +207,20 @@ async fn a_receiver_that_wants_a_certificate_gets_it_and_without_one_says_so() {
     let authority = authority("ours");
     let own = certificate(&authority, "shop", |_| {});
     let mut server = Server::start(&certificate(&authority, "localhost", |_| {}), &["http/1.1"], Some(&authority)).await;
+    let two = Server::start(&certificate(&authority, "localhost", |_| {}), &["h2"], Some(&authority)).await;
     let files = [("ca.pem", authority.pem()), ("own.pem", own.0.pem()), ("own.key", own.1.serialize_pem())];
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    let config = |keys: &str| everything_to(&[("hook", &server.url("localhost"), &format!("tls = {{ ca = \"ca.pem\"{keys} }}"))]);
-    let with = config(", certificate = \"own.pem\", key = \"own.key\"");
-    let without = Sidecar::start_in(folder(&files), &config("")).await;
-    without.event(EVENT).await.accepted();
-    let line = failed(&without, 1).await;
-    assert_eq!(line["error_code"], "tls");
-    assert!(line["error"].as_str().unwrap().contains("wants a certificate of ours"), "{line}");
+    let config = |server: &Server, keys: &str| {
+        everything_to(&[("hook", &server.url("localhost"), &format!("tls = {{ ca = \"ca.pem\"{keys} }}"))])
+    };
+    let with = config(&server, ", certificate = \"own.pem\", key = \"own.key\"");
+    for server in [&server, &two] {
+        let without = Sidecar::start_in(folder(&files), &config(server, "")).await;
+        without.event(EVENT).await.accepted();
+        let line = failed(&without, 1).await;
+        assert_eq!(line["error_code"], "tls", "{line}");
+        assert!(line["error"].as_str().unwrap().contains("wants a certificate of ours"), "{line}");
+    }
     let sidecar = Sidecar::start_in(folder(&files), &with).await;
     sidecar.event(EVENT).await.accepted();
     assert_eq!(server.received().await.0, Version::HTTP_11);
@@ -232,9 +237,13 @@ async fn what_cannot_be_used_is_refused_when_the_config_is_read() {
         ("other.key", other.1.serialize_pem()),
         ("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".to_owned()),
         ("text", "hello\n".to_owned()),
+        ("locked.old", OLD_LOCKED_KEY.to_owned()),
+        ("cut.pem", one.0.pem()[..200].to_owned()),
+        ("line.key", one.1.serialize_pem().replace('\n', " ")),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let folder = folder(&files);
+    std::fs::write(folder.path().join("ca.der"), authority.der()).unwrap();
     for (keys, says) in [
         ("ca = \"gone.pem\"", "cannot read the file gone.pem"),
         ("ca = \"text\"", "there is no certificate in PEM"),
@@ -243,16 +252,84 @@ async fn what_cannot_be_used_is_refused_when_the_config_is_read() {
         ("certificate = \"one.pem\", key = \"other.key\"", "the private key is not that of the certificate"),
         ("certificate = \"one.pem\", key = \"text\"", "there is no private key in PEM"),
         ("certificate = \"one.pem\", key = \"locked.key\"", "the private key is encrypted"),
+        ("certificate = \"one.pem\", key = \"locked.old\"", "the private key is encrypted"),
+        ("certificate = \"one.pem\", key = \"line.key\"", "bad value for `tls.key`: it is no PEM: it ends before its `-----END"),
+        ("certificate = \"text\", key = \"one.key\"", "bad value for `tls.certificate`: there is no certificate in PEM"),
+        ("ca = \"ca.der\"", "openssl x509 -inform der"),
+        ("ca = \"cut.pem\"", "bad value for `tls.ca`: it is no PEM: it ends before its `-----END"),
         ("server_name = \"https://a/\"", "a host name or an address"),
         ("cert = \"one.pem\"", "unknown key `cert`"),
     ] {
         let config = everything_to(&[("hook", "https://localhost:1/", &format!("tls = {{ {keys} }}"))]);
         let error = Sidecar::refusal(folder.path(), &config).await.unwrap_or_else(|| panic!("no error with {keys}"));
         assert!(error.to_string().contains(says), "{keys}: {error}");
+        let key = one.1.serialize_pem();
+        assert!(!error.to_string().contains(key.lines().nth(1).unwrap()), "{error}");
     }
     let plain = everything_to(&[("hook", "http://localhost:1/", "tls = { ca = \"ca.pem\" }")]);
     let error = Sidecar::refusal(folder.path(), &plain).await.unwrap();
     assert!(error.to_string().contains("`tls` goes with an https:// URL only"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_signs_itself_is_trusted_where_it_is_named_and_only_as_what_it_is() {
+    let own = |name: &str, change: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // As `openssl req -x509` does.
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap(), key)
+    };
+    let good = own("localhost", |_| {});
+    let config = |server: &Server| everything_to(&[("hook", &server.url("localhost"), "tls = { ca = \"ca.pem\" }")]);
+    let mut server = Server::start(&good, &[], None).await;
+    let sidecar = Sidecar::start_in(folder(&[("ca.pem", &good.0.pem())]), &config(&server)).await;
+    sidecar.event(EVENT).await.accepted();
+    server.received().await;
+    let other = own("other.example", |_| {});
+    let expired = own("localhost", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    for (shown, trusted, says) in [
+        (&good, &other, "its certificate is an authority's"),
+        (&other, &other, "is for another name"),
+        (&expired, &expired, "has expired"),
+    ] {
+        let server = Server::start(shown, &[], None).await;
+        let sidecar = Sidecar::start_in(folder(&[("ca.pem", &trusted.0.pem())]), &config(&server)).await;
+        sidecar.event(EVENT).await.accepted();
+        let line = failed(&sidecar, 1).await;
+        assert_eq!(line["error_code"], "tls");
+        assert!(line["error"].as_str().unwrap().contains(says), "{says}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_x_509_v1_is_for_its_receiver_to_judge() {
+    let folder = folder(&[("own.pem", V1_CERTIFICATE), ("own.key", V1_KEY)]);
+    let keys = "tls = { certificate = \"own.pem\", key = \"own.key\" }";
+    let refused = Sidecar::refusal(folder.path(), &everything_to(&[("hook", "https://localhost:1/", keys)])).await;
+    assert!(refused.is_none(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_server_of_tokens_has_its_own_name_and_speaks_what_it_speaks() {
+    let authority = authority("ours");
+    let mut server = Server::start(&certificate(&authority, "other.example", |_| {}), &["h2"], None).await;
+    let token = r#"{"access_token":"tok-1","token_type":"bearer","expires_in":"3600"}"#;
+    let tokens = Receiver::tls().await.with_body(token);
+    let both = authority.pem() + tokens.certificate();
+    let auth =
+        format!("auth = {{ type = \"oauth2\", token_url = \"{}/\", client_id = \"a\", client_secret = \"b\" }}", tokens.url());
+    let keys = format!("{auth}\nhttp = \"2\"\ntls = {{ ca = \"ca.pem\", server_name = \"other.example\" }}");
+    let config = everything_to(&[("hook", &server.url("127.0.0.1"), &keys)]);
+    let sidecar = Sidecar::start_in(folder(&[("ca.pem", &both)]), &config).await;
+    sidecar.event(EVENT).await.accepted();
+    assert_eq!(server.received().await.0, Version::HTTP_2);
+    let plain = Receiver::replying([200]).await;
+    let keys = format!("{auth}\ntls = {{ ca = \"ca.pem\" }}");
+    let sidecar = Sidecar::start_in(folder(&[("ca.pem", &both)]), &everything_to(&[("hook", &plain.url(), &keys)])).await;
+    sidecar.event(EVENT).await.accepted();
+    assert_eq!(plain.received(1).await[0].header("authorization"), "Bearer tok-1");
 }
 
 #[tokio::test]
@@ -312,3 +389,27 @@ async fn a_receiver_that_does_not_speak_http_2_where_it_must_fails_with_a_word_a
     let line = failed(&sidecar, 1).await;
     assert!(line["error"].as_str().unwrap().contains("HTTP"), "{line}");
 }
+
+const V1_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBGzCBwQIUROGNkONrwzSApqJ9NFK+U6m3AIgwCgYIKoZIzj0EAwIwDzENMAsG\n\
+A1UEAwwEc2hvcDAgFw0yNjExMjYxNzQyNDFaGA8yMTI2MTEwMjE3NDI0MVowDzEN\n\
+MAsGA1UEAwwEc2hvcDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDKTxPvynzQ1\n\
+ew8qb9gmRTbMbPal1ZwQXo0F/JfvHD5AHDyNAmUhZIyBQIUm2Qv/ypJjOw9jUrz7\n\
+ZndcX5E8k60wCgYIKoZIzj0EAwIDSQAwRgIhALKEzu7KKobbNT1wITWPDx2PbRlz\n\
+HjwcrnU+DuOJ6VHLAiEAw+OgWflTUP9zQJiBPE2JqHGLQF4fYBe3eYXzhvpMjuQ=\n\
+-----END CERTIFICATE-----\n\
+";
+
+const V1_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCcxUd8DApRu+Rc6t\n\
+ojGRDPTWmx4rfOWM1SGicSFhVTuhRANCAAQyk8T78p80NXsPKm/YJkU2zGz2pdWc\n\
+EF6NBfyX7xw+QBw8jQJlIWSMgUCFJtkL/8qSYzsPY1K8+2Z3XF+RPJOt\n\
+-----END PRIVATE KEY-----\n\
+";
+
+const OLD_LOCKED_KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\n\
+Proc-Type: 4,ENCRYPTED\n\
+DEK-Info: AES-128-CBC,03DB878CC9E8775701CAEAB6D929D16F\n\
+\n\
+AAAA\n\
+-----END RSA PRIVATE KEY-----\n";

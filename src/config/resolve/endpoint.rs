@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, header};
 use sha2::{Digest as _, Sha256};
 
 use super::{Scope, bytes, credentials, merge, or, pace, tls};
@@ -14,9 +14,10 @@ use crate::{
         problems::{Code, Problem},
         proxy,
         raw::{self, At, Backoff},
+        secrets::Text,
     },
     encode::{self, Shape},
-    endpoint::{Auth, Bounds, Digest, Endpoint, Http, Network, OAuth2, Proxy, Success, Target, WhenFull, is_loopback_host},
+    endpoint::{Auth, Bounds, Digest, Endpoint, Http, Network, OAuth2, Proxy, Success, Target, Tls, WhenFull},
     envelope::Envelope,
     event::cloud,
     retry,
@@ -38,10 +39,16 @@ pub(super) fn resolve(
         scope.error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
     }
     let mut secrets = Vec::new();
-    let target = target(own, typed, &mut secrets, scope);
+    let target = target(typed, &mut secrets, scope);
     let shape = shape(typed, scope);
     let credentials = credentials::resolve(typed, &mut secrets, scope);
-    let auth = with_connections_of(credentials.auth, target.as_ref(), scope);
+    let (target, auth) = match target {
+        None => (None, credentials.auth),
+        Some(target) => {
+            let (target, auth) = connected(target, credentials.auth, (own, typed), &mut secrets, scope);
+            (Some(target), auth)
+        }
+    };
     let id = id(name, typed);
     let span = typed.id.as_ref().map_or(&name.span, |id| &id.span);
     if let Some(other) = scope.ids.insert(id.clone(), name.value.clone()) {
@@ -78,7 +85,7 @@ pub(super) fn resolve(
     })
 }
 
-fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Target> {
+fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Target> {
     let url = typed.url.as_ref()?;
     let text = scope.reveal(url)?;
     let secret = !url.value.is_literal();
@@ -87,11 +94,7 @@ fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>,
             if secret {
                 secrets.push(text);
             }
-            let tls_settings = tls::resolve(&own.tls, &typed.tls, target.tls, scope);
-            let (http, network) = (or(&typed.http, Http::Auto), or(&typed.network, Network::Any));
-            let target = Target { network, tls_settings, http, ..target };
-            let proxy = proxy_of(typed, &target, secrets, scope);
-            Some(Target { proxy, ..target })
+            Some(target)
         }
         Err(error) => {
             scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(error.to_string()));
@@ -100,56 +103,91 @@ fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>,
     }
 }
 
+/// How both the receiver and the server of its tokens are spoken to.
+fn connected(
+    target: Target,
+    auth: Option<Auth>,
+    (own, typed): (&raw::Endpoint, &raw::Endpoint),
+    secrets: &mut Vec<Secret>,
+    scope: &mut Scope<'_>,
+) -> (Target, Option<Auth>) {
+    let tokens = match &auth {
+        Some(Auth::OAuth2(oauth2)) => Some(oauth2),
+        _ => None,
+    };
+    let uses_tls = target.tls || tokens.is_some_and(|tokens| tokens.target.tls);
+    let settings = tls::resolve(&own.tls, &typed.tls, uses_tls, scope);
+    let (http, network) = (or(&typed.http, Http::Auto), or(&typed.network, Network::Any));
+    let auth = match tokens {
+        None => auth,
+        Some(oauth2) => {
+            // It is another server: it has its own name, and need not speak HTTP/2.
+            let http = if http == Http::One { Http::One } else { Http::Auto };
+            let tls_settings = settings.clone().filter(|_| oauth2.target.tls).and_then(unnamed);
+            let target = Target { network, http, tls_settings, ..oauth2.target.clone() };
+            let proxy = proxy_of(typed, &target, scope);
+            let of_proxy: Vec<Secret> = proxy.iter().flat_map(|proxy| proxy::secrets_of(proxy)).collect();
+            secrets.extend(of_proxy.iter().cloned());
+            let secrets = [&oauth2.secrets[..], &of_proxy].concat();
+            let (authorization, body) = (oauth2.authorization.clone(), oauth2.body.clone());
+            Some(Auth::OAuth2(Arc::new(OAuth2 { target: Target { proxy, ..target }, authorization, body, secrets })))
+        }
+    };
+    let target = Target { network, http, tls_settings: settings.filter(|_| target.tls), ..target };
+    let proxy = proxy_of(typed, &target, scope);
+    secrets.extend(proxy.iter().flat_map(|proxy| proxy::secrets_of(proxy)));
+    let header = typed.headers.iter().find(|header| header.name.value == header::PROXY_AUTHORIZATION);
+    if let Some(header) = header.filter(|_| proxy.as_ref().is_some_and(|proxy| proxy.authorization.is_some())) {
+        scope.error(Code::Conflict, &header.name.span, "the header `proxy-authorization` is already written by `proxy`");
+    }
+    (Target { proxy, ..target }, auth)
+}
+
+/// The same for a server that is asked for by the name in its URL.
+fn unnamed(settings: Arc<Tls>) -> Option<Arc<Tls>> {
+    if settings.server_name.is_none() {
+        return Some(settings);
+    }
+    let settings = Tls { server_name: None, ..(*settings).clone() };
+    (settings != Tls::default()).then(|| Arc::new(settings))
+}
+
 /// A proxy resolves names where nothing here can look at what they lead to.
-fn proxy_of(typed: &raw::Endpoint, target: &Target, secrets: &mut Vec<Secret>, scope: &mut Scope<'_>) -> Option<Arc<Proxy>> {
+fn proxy_of(typed: &raw::Endpoint, target: &Target, scope: &mut Scope<'_>) -> Option<Arc<Proxy>> {
     let text = typed.proxy.as_ref().map(|proxy| scope.reveal(proxy));
-    let named = match text.as_ref().map(|text| text.as_ref().map(Secret::expose)) {
+    let found = match text.as_ref().map(|text| text.as_ref().map(Secret::expose)) {
         Some(None) | Some(Some("none")) => return None,
         None | Some(Some("env")) => match proxy::of_environment(&scope.secrets, target) {
             Ok(found) => found,
             Err(error) => {
-                scope.problems.push(Problem::whole(Code::Secret, error.to_string()));
+                let help = "unset it, or say `proxy = \"none\"`, or which";
+                scope.problems.push(Problem::whole(Code::BadValue, error.to_string()).help(help));
                 None
             }
         },
-        Some(Some(url)) => proxy::named(url, target).unwrap_or_else(|error| {
-            if let Some(at) = &typed.proxy {
-                scope.problems.push(Problem::error(Code::BadValue, &at.span, "bad value for `proxy`").label(error.to_string()));
-            }
-            None
-        }),
+        Some(Some(url)) => named(typed.proxy.as_ref()?, url, scope).filter(|_| !proxy::is_never_for(target)),
     }?;
     if let Some(at) = typed.network.as_ref().filter(|network| network.value == Network::Public) {
-        let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {named}"));
+        let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {found}"));
         scope.problems.push(problem.label("only a proxy knows what it connects to").help("`proxy = \"none\"` dials directly"));
     }
-    if let Some(authorization) = named.authorization.as_ref().and_then(|value| value.to_str().ok()) {
-        secrets.extend(authorization.split_once(' ').map(|(_, credentials)| Secret::new(credentials.to_owned())));
-    }
-    Some(Arc::new(named))
+    Some(Arc::new(found))
 }
 
-/// Tokens are fetched the way events are sent.
-fn with_connections_of(auth: Option<Auth>, target: Option<&Target>, scope: &Scope<'_>) -> Option<Auth> {
-    let (Some(Auth::OAuth2(oauth2)), Some(target)) = (&auth, target) else { return auth };
-    let own = oauth2.target.clone();
-    let uses_tls = own.tls;
-    let own = Target {
-        tls_settings: target.tls_settings.clone().filter(|_| uses_tls),
-        http: if uses_tls { target.http } else { Http::One },
-        network: target.network,
-        ..own
-    };
-    let proxy = match &target.proxy {
-        Some(proxy) if !is_loopback_host(&own.host) => Some(Arc::clone(proxy)),
-        Some(_) => None,
-        None => {
-            proxy::of_environment(&scope.secrets, &own).ok().flatten().map(Arc::new).filter(|_| target.network == Network::Any)
+fn named(typed: &At<Text>, url: &str, scope: &mut Scope<'_>) -> Option<Proxy> {
+    match proxy::named(url) {
+        Ok(proxy) => {
+            // More than the user's name.
+            if proxy::secrets_of(&proxy).len() > 1 {
+                scope.warn_of_literal(typed);
+            }
+            Some(proxy)
         }
-    };
-    let OAuth2 { authorization, body, secrets, .. } = &**oauth2;
-    let (authorization, body, secrets) = (authorization.clone(), body.clone(), secrets.clone());
-    Some(Auth::OAuth2(Arc::new(OAuth2 { target: Target { proxy, ..own }, authorization, body, secrets })))
+        Err(error) => {
+            scope.problems.push(Problem::error(Code::BadValue, &typed.span, "bad value for `proxy`").label(error.to_string()));
+            None
+        }
+    }
 }
 
 fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {

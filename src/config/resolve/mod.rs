@@ -122,12 +122,16 @@ impl Scope<'_> {
 
     /// As [`Scope::reveal`], for what should not stand in the file.
     fn secret(&mut self, text: &At<Text>) -> Option<Secret> {
+        self.warn_of_literal(text);
+        self.reveal(text)
+    }
+
+    fn warn_of_literal(&mut self, text: &At<Text>) {
         if text.value.is_literal() {
             let problem = Problem::warning(Code::LiteralSecret, &text.span, "a secret stands in the config file");
             self.problems
                 .push(problem.help("name it instead: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }"));
         }
-        self.reveal(text)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     config::{
         problems::{Code, Problem},
         raw::{self, At},
-        secrets::Text,
+        secrets::{self, Text},
         source::Span,
         tls,
     },
@@ -27,20 +27,16 @@ pub(super) fn resolve(own: &raw::Tls, typed: &raw::Tls, uses_tls: bool, scope: &
         return None;
     }
     let ca = typed.ca.as_ref().map_or(Some(Vec::new()), |ca| {
-        let text = file(ca, scope)?;
+        let text = file("tls.ca", ca, scope)?;
         refuse("tls.ca", &ca.span, tls::authorities(text.expose()), scope)
     });
     let identity = match (&typed.certificate, &typed.key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => {
-            let (chain, secret) = (file(certificate, scope), scope.reveal(key));
+            let (chain, secret) = (file("tls.certificate", certificate, scope), scope.reveal(key));
             let (chain, secret) = (chain?, secret?);
-            let identity = tls::identity(chain.expose(), secret.expose());
-            let span = match &identity {
-                Err(tls::Error::NoCertificate) => &certificate.span,
-                _ => &key.span,
-            };
-            Some(refuse("tls.key", span, identity, scope)?)
+            let chain = refuse("tls.certificate", &certificate.span, tls::certificates(chain.expose()), scope)?;
+            Some(refuse("tls.key", &key.span, tls::identity(chain, secret.expose()), scope)?)
         }
         (Some(at), None) => {
             scope.error(Code::MissingKey, &at.span, "`tls.certificate` needs `tls.key`");
@@ -59,8 +55,12 @@ pub(super) fn resolve(own: &raw::Tls, typed: &raw::Tls, uses_tls: bool, scope: &
     (settings != Tls::default()).then(|| Arc::new(settings))
 }
 
-fn file(path: &At<String>, scope: &mut Scope<'_>) -> Option<Secret> {
-    scope.reveal(&At { value: Text::File(path.value.clone()), span: path.span.clone() })
+fn file(key: &str, path: &At<String>, scope: &mut Scope<'_>) -> Option<Secret> {
+    let text = match scope.secrets.reveal(&Text::File(path.value.clone())) {
+        Err(secrets::Error::NotUtf8 { .. }) => return refuse(key, &path.span, Err(tls::Error::NoText), scope),
+        text => text,
+    };
+    text.map_err(|error| scope.error(Code::Secret, &path.span, error.to_string())).ok()
 }
 
 fn refuse<T>(key: &str, span: &Span, read: Result<T, tls::Error>, scope: &mut Scope<'_>) -> Option<T> {

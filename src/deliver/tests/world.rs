@@ -181,7 +181,7 @@ impl Transport for Wire {
             }
             Reply::Broken { silent } => {
                 let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
-                Err(Broken { failure, silent })
+                Err(Broken { failure, silent, unprocessed: false })
             }
             Reply::Endless => {
                 link.endless = true;
