@@ -43,6 +43,13 @@ pub struct Head<'a> {
     pub trace: Option<&'a Trace>,
 }
 
+impl<'a> Head<'a> {
+    /// A batch has an id and nothing else.
+    pub fn of_batch(id: &'a str) -> Head<'a> {
+        Head { id, event_type: "", time: Time { text: "", unix_seconds: 0 }, trace: None }
+    }
+}
+
 /// When an event happened: the RFC 3339 text as carried, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time<'a> {

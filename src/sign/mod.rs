@@ -13,6 +13,7 @@
 //! fail, and no error and no `Debug` print shows a secret.
 
 mod mac;
+mod mask;
 mod message;
 mod scheme;
 mod secret;
@@ -25,6 +26,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 
 pub use self::{
+    mask::{Mask, is_telling},
     message::{MessageAlgorithm, MessageScheme},
     scheme::{Algorithm, Each, Encoding, Field, Header, KeyForm, Scheme, Signed},
     secret::Secret,

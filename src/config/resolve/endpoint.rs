@@ -84,6 +84,7 @@ fn target(own: &raw::Endpoint, typed: &raw::Endpoint, secrets: &mut Vec<Secret>,
     let secret = !url.value.is_literal();
     match Target::parse(text.expose(), secret) {
         Ok(target) => {
+            secrets.extend(target.hidden(secret));
             if secret {
                 secrets.push(text);
             }

@@ -231,6 +231,10 @@ const ENDPOINT_MISTAKES: &[(&str, &str)] = &[
     ("format = \"jsno\"", "3:10 bad-value: bad value for `format`: did you mean \"json\"?"),
     ("active = \"yes\"", "3:10 wrong-type: `active` must be true or false, not a string"),
     ("id = \"a b\"", "3:6 bad-value: bad value for `id`: 1 to 255 visible ASCII characters"),
+    (
+        "content_type = \"text/\u{e9}\"",
+        "3:16 bad-value: bad value for `content_type`: write a media type, like \"application/json\"",
+    ),
     ("content_type = \"json\"", "3:16 bad-value: bad value for `content_type`: write a media type, like \"application/json\""),
     ("xml = { root = \"order\" }", "3:16 conflict: `xml` goes with `format = \"xml\"` only"),
     ("success = 200", "3:11 bad-value: bad value for `success`: write [200]"),
