@@ -188,6 +188,7 @@ fn signer(typed: &raw::Signature, secrets: &mut Vec<Secret>, scope: &mut Scope<'
                 sign::Error::KeyEmpty { nth }
                 | sign::Error::KeyHalves { nth }
                 | sign::Error::KeyLength { nth, .. }
+                | sign::Error::KeyPoint { nth }
                 | sign::Error::KeyPrivate { nth }
                 | sign::Error::KeyPublic { nth }
                 | sign::Error::KeySeed { nth }

@@ -275,6 +275,7 @@ const ENDPOINT_MISTAKES: &[(&str, &str)] = &[
         "auth = { type = \"api_key\", header = \"User-Agent\", value = \"x\" }",
         "3:8 conflict: the header `user-agent` is already written by sidehook itself",
     ),
+    ("signature = { scheme = \"github\", secrets = [\"\"] }", "3:45 bad-value: bad value for `secrets`: is empty"),
     ("signature = { scheme = \"github\" }", "3:13 missing-key: [endpoints.a.signature] needs `secrets`: `secrets` is missing"),
     (
         "signature = { scheme = \"githbu\", secrets = [\"x\"] }",

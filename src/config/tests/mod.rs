@@ -344,6 +344,16 @@ fn warnings_do_not_stop_a_config() {
     let config = good("[endpoints.a]\nurl = \"https://a.example/\"\nauth = { type = \"bearer\", token = \"literal\" }\n");
     let codes: Vec<_> = config.warnings.iter().map(|problem| problem.code).collect();
     assert_eq!((codes, config.warnings.errors()), (vec![Code::Unused, Code::LiteralSecret], 0));
+    let template = |signed| {
+        let keys = format!(
+            "signature = {{ scheme = \"hmac\", secrets = [{{ env = \"BILLING_KEY\" }}], signed = \"{signed}\", headers = {{ X = \"{{signature}}\" }} }}"
+        );
+        let config =
+            good(&format!("[endpoints.a]\nurl = \"https://a.example/\"\n{keys}\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n"));
+        config.warnings.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+    };
+    assert!(template("{timestamp}.{body}").is_empty());
+    assert_eq!(template("{timestamp}.{path}"), ["the signature does not cover `{body}`"]);
 }
 
 #[test]
