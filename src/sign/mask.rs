@@ -6,15 +6,22 @@
 //! **Invariant:** no part of a secret stays beside its mask, also where secrets overlap or the text ends inside one.
 
 use smallvec::{SmallVec, smallvec};
+use zeroize::Zeroizing;
 
 use super::secret::Secret;
 
 /// Secrets to be looked for.
-pub struct Mask<'a>(Vec<&'a str>);
+pub struct Mask<'a> {
+    secrets: Vec<&'a str>,
+    misread: Vec<Zeroizing<String>>,
+}
 
 impl<'a> Mask<'a> {
     pub fn new(secrets: impl IntoIterator<Item = &'a Secret>) -> Mask<'a> {
-        Mask(secrets.into_iter().map(Secret::expose).filter(|text| !text.is_empty()).collect())
+        let secrets: Vec<&str> = secrets.into_iter().map(Secret::expose).filter(|text| !text.is_empty()).collect();
+        // Many receivers read UTF-8 in a header as Latin-1.
+        let misread = secrets.iter().filter(|text| !text.is_ascii()).map(|text| text.bytes().map(char::from).collect::<String>());
+        Mask { misread: misread.map(Zeroizing::new).collect(), secrets }
     }
 
     /// The text without the secrets.
@@ -33,8 +40,9 @@ impl<'a> Mask<'a> {
     fn masked(&self, text: &str, goes_on: bool) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut hidden = 0;
+        let secrets = || self.secrets.iter().copied().chain(self.misread.iter().map(|text| text.as_str()));
         for (at, character) in text.char_indices() {
-            let longest = self.0.iter().filter_map(|secret| spelled(&text[at..], secret, goes_on)).max();
+            let longest = secrets().filter_map(|secret| spelled(&text[at..], secret, goes_on)).max();
             if let Some(end) = longest.map(|length| at + length).filter(|end| *end > hidden) {
                 if at >= hidden {
                     masked.push_str(MASK);
@@ -168,6 +176,8 @@ mod tests {
             "p&amp;s&#34;w&lt;r d/é%😀&#x27;",
             "p&amp;s&quot;w&lt;r d/é%😀&#039;",
             "p%26s%22w%3Cr%20d%2F%C3%A9%25%F0%9F%98%80%27",
+            "p&s\"w<r d/Ã©%ð\u{9f}\u{98}\u{80}'",
+            "p&s\\\"w<r d/\\u00c3\\u00a9%\\u00f0\\u009f\\u0098\\u0080'",
             "p%26s%22w%3cr+d%2f%c3%a9%25%f0%9f%98%80'",
         ] {
             assert_eq!(Mask::new(&secrets).over(&format!("<{text}>")), "<***>", "{text}");

@@ -173,13 +173,19 @@ async fn no_part_of_a_secret_is_shown() {
 headers = { X-Long = { file = "long" }, X-Written = "Bearer abc12345SUFFIX" }
 signature = { scheme = "hmac", secrets = [{ file = "long" }], signed = "{path}{body}", headers = { X-Path = "{path}", X-Sig = "{signature}" } }"#;
     let config = everything_to(&[("hook", "URL", keys)]).replace("\"URL\"", "{ file = \"url\" }");
-    fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+    fs::write(folder.path().join("sidehook.toml"), &config).unwrap();
     let said = run(folder.path(), &["explain", "a"]).await;
     for line in ["POST http://127.0.0.1:9\n", "x-api-key: ***\n", "x-long: ***\n", "x-written: Bearer ***\n", "x-path: ***?***\n"]
     {
         assert!(said.stdout.contains(line), "{line} is not in\n{}{}", said.stdout, said.stderr);
     }
     assert!(!said.stdout.contains("SUFFIX") && !said.stdout.contains("SECRET"), "{}", said.stdout);
+    let auth = "auth = { type = \"basic\", username = { file = \"u\" }, password = { file = \"p\" } }";
+    fs::write(folder.path().join("u"), "e").unwrap();
+    fs::write(folder.path().join("p"), "a").unwrap();
+    let short = explained(folder.path(), "http://127.0.0.1:9/", auth, "1").await;
+    assert!(short.stdout.contains("    authorization: ***\n") && short.stdout.contains("{\"event_time\":"), "{}", short.stdout);
+    fs::write(folder.path().join("sidehook.toml"), config).unwrap();
     let shown = run(folder.path(), &["explain", "a", "--show-secrets"]).await;
     assert!(shown.stdout.contains("x-path: /in/URLSECRET?tok=QSECRETQ\n"), "{}", shown.stdout);
 }
