@@ -12,13 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, uri::Authority};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::{
     encode::Shape,
     retry,
-    sign::{Placeholder, Secret, Signer, Template},
+    sign::{self, Placeholder, Secret, Signer, Template},
     transform::Program,
 };
 
@@ -72,7 +73,7 @@ pub struct Target {
     pub host: Box<str>,
     pub port: u16,
     pub network: Network,
-    /// The `host` header: with the port where it is not the scheme's own.
+    /// The `host` header: in lower case, with the port where it is not the scheme's own.
     pub authority: HeaderValue,
     /// The origin form, at least `/`.
     pub path_and_query: Uri,
@@ -139,6 +140,8 @@ pub enum Network {
 /// Why a text is no endpoint's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
+    #[error("a URL holds neither blanks nor control characters")]
+    Blank,
     #[error("a fragment (#…) is never sent")]
     Fragment,
     #[error("not an absolute http:// or https:// URL")]
@@ -151,21 +154,28 @@ pub enum TargetError {
 
 impl Target {
     /// Reads an absolute URL, to be dialled at any network; `secret` hides all of it but scheme and host where people read it.
+    /// Characters that no request line may hold are percent-encoded, as browsers do.
     pub fn parse(url: &str, secret: bool) -> Result<Target, TargetError> {
         if url.contains('#') {
             return Err(TargetError::Fragment);
         }
-        let uri: Uri = url.parse().map_err(|_| TargetError::NotAbsolute)?;
-        let authority = uri.authority().ok_or(TargetError::NotAbsolute)?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
+        if url.contains(|character: char| character.is_control() || character == ' ') {
+            return Err(TargetError::Blank);
+        }
+        let (scheme, rest) = url.split_once("://").ok_or(TargetError::NotAbsolute)?;
+        let tls = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => false,
+            _ if scheme.eq_ignore_ascii_case("https") => true,
             _ => return Err(TargetError::NotAbsolute),
         };
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let authority: Authority = authority.parse().map_err(|_| TargetError::NotAbsolute)?;
         if authority.as_str().contains('@') {
             return Err(TargetError::Userinfo);
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        // Whom a signature over it is for compares it in lower case (RFC 9421, section 2.2.3).
+        let written_host = authority.host().to_ascii_lowercase();
+        let host = written_host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return Err(TargetError::NotAbsolute);
         }
@@ -177,9 +187,12 @@ impl Target {
         if port == 0 {
             return Err(TargetError::PortZero);
         }
-        let host_text = if port == scheme_port { authority.host().to_owned() } else { format!("{}:{port}", authority.host()) };
-        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
-        let absolute = format!("{}://{host_text}{path_and_query}", if tls { "https" } else { "http" });
+        let host_text = if port == scheme_port { written_host.clone() } else { format!("{written_host}:{port}") };
+        let root = if path.starts_with('/') { "" } else { "/" };
+        let path_and_query = format!("{root}{}", utf8_percent_encode(path, UNSENDABLE));
+        let origin = format!("{}://{host_text}", if tls { "https" } else { "http" });
+        let absolute = format!("{origin}{path_and_query}");
+        let path_and_query: Uri = path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?;
         Ok(Target {
             tls,
             tls_settings: None,
@@ -189,11 +202,26 @@ impl Target {
             port,
             network: Network::Any,
             authority: HeaderValue::try_from(&host_text).map_err(|_| TargetError::NotAbsolute)?,
-            path_and_query: path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?,
             uri: absolute.parse().map_err(|_| TargetError::NotAbsolute)?,
             uri_text: absolute.into(),
-            shown: shown(&uri, secret).into(),
+            shown: if secret { origin } else { shown(origin, &path_and_query) }.into(),
+            path_and_query,
         })
+    }
+
+    /// What `shown` leaves out, decoded, to be masked elsewhere: the values of the query, and where the URL is a `secret` all
+    /// its parts from the path on. Short ones are not worth it.
+    pub fn hidden(&self, secret: bool) -> Vec<Secret> {
+        let (path, query) = (self.path_and_query.path(), self.path_and_query.query().unwrap_or_default());
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), String::from);
+        // Here a blank may be a `+`; a mask knows that, too.
+        let value = |pair: &str| decoded(&pair.split_once('=').map_or(pair, |(_, value)| value).replace('+', " "));
+        let mut texts: Vec<String> = query.split('&').map(value).collect();
+        if secret {
+            texts.extend([decoded(path), decoded(query)]);
+            texts.extend(path.split('/').map(decoded));
+        }
+        texts.into_iter().filter(|text| sign::is_telling(text)).map(Secret::new).collect()
     }
 }
 
@@ -235,13 +263,9 @@ fn in_numbers(text: &str) -> Option<Ipv4Addr> {
     fits.then(|| Ipv4Addr::from_bits(bits()))
 }
 
-fn shown(uri: &Uri, secret: bool) -> String {
-    let mut text = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
-    if secret {
-        return text;
-    }
-    text.push_str(uri.path());
-    for (n, pair) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+fn shown(origin: String, path_and_query: &Uri) -> String {
+    let mut text = origin + path_and_query.path();
+    for (n, pair) in path_and_query.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
         text.push(if n == 0 { '?' } else { '&' });
         match pair.split_once('=') {
             Some((name, _)) => {
@@ -253,6 +277,9 @@ fn shown(uri: &Uri, secret: bool) -> String {
     }
     text
 }
+
+/// What neither a path nor a query holds (RFC 3986, section 3), but for what all receivers take; beside it whatever is not ASCII.
+const UNSENDABLE: &AsciiSet = &AsciiSet::EMPTY.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'}');
 
 /// A custom header's value.
 #[derive(Clone, PartialEq)]
@@ -437,13 +464,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_of_a_url_is_what_a_request_may_hold() {
+        for (url, sent) in [
+            ("http://a.example?x=1", "http://a.example/?x=1"),
+            ("http://a.example", "http://a.example/"),
+            ("HTTP://LocalHost:80/A", "http://localhost/A"),
+            ("https://A.example:/?", "https://a.example/?"),
+            ("http://a.example:8080/\u{e9}/%C3%A9?q=\u{df}", "http://a.example:8080/%C3%A9/%C3%A9?q=%C3%9F"),
+            ("http://a.example/a//b/../c?y={z}\"&t[]=a|b", "http://a.example/a//b/../c?y=%7Bz%7D%22&t[]=a|b"),
+        ] {
+            let target = Target::parse(url, false).unwrap();
+            assert_eq!(&*target.uri_text, sent, "{url}");
+            assert_eq!(target.uri, sent, "{url}");
+            let origin = format!("http{}://{}", if target.tls { "s" } else { "" }, target.authority.to_str().unwrap());
+            assert_eq!(format!("{origin}{}", target.path_and_query), sent, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_of_a_url_is_to_be_masked() {
+        let hidden = |url, secret| -> Vec<String> {
+            let hidden = Target::parse(url, secret).unwrap().hidden(secret);
+            hidden.iter().map(|secret| secret.expose().to_owned()).collect()
+        };
+        assert_eq!(hidden("http://a.example/hooks?a=1&token=a%20b+cd&lonely&b=", false), ["a b cd", "lonely"]);
+        assert_eq!(
+            hidden("http://a.example/T0/s%2Fcret?tok=%c3%a9tude", true),
+            ["\u{e9}tude", "/T0/s/cret", "tok=\u{e9}tude", "s/cret"]
+        );
+        assert!(hidden("http://a.example", true).is_empty() && hidden("http://a.example/hook?v=1", false).is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_dialled_is_refused() {
         for (url, error) in [
             ("ftp://example.com/", TargetError::NotAbsolute),
             ("/hooks", TargetError::NotAbsolute),
             ("example.com", TargetError::NotAbsolute),
             ("http://", TargetError::NotAbsolute),
-            ("http://exa mple.com/", TargetError::NotAbsolute),
+            ("http://exa mple.com/", TargetError::Blank),
+            ("http://a.example/x\n", TargetError::Blank),
+            ("http://a.example/\u{7f}", TargetError::Blank),
+            ("http://?x=1", TargetError::NotAbsolute),
             ("http://a.example:99999/", TargetError::NotAbsolute),
             ("http://a.example:0/", TargetError::PortZero),
             ("http://user:pw@a.example/", TargetError::Userinfo),

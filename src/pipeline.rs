@@ -195,18 +195,19 @@ pub fn structured(event: &Event<'_>) -> Result<Vec<u8>, encode::TooLarge> {
     shape.body(event, event.data).map(|body| body.bytes)
 }
 
-/// The request of a ping, the event of a test: it has one attempt, and neither route nor transform.
-pub fn ping(endpoint: &Endpoint, event: &Event<'_>, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
+/// The request of a ping, the event of a test: it has one attempt, and neither route nor transform; `batch_id` is its id where
+/// the endpoint takes batches.
+pub fn ping(endpoint: &Endpoint, event: &Event<'_>, batch_id: &str, now: SystemTime) -> Result<Request<Bytes>, encode::TooLarge> {
     let shape = &endpoint.shape;
     let headers = body_headers(shape.envelope.headers(event, event.data)).map_err(|_| encode::TooLarge)?;
     let (bytes, content_type) = (shape.ping(event)?.bytes.into(), shape.content_type.clone());
     let mut body = Body { bytes, content_type, headers, is_alone: true };
-    if endpoint.batch.is_some() {
-        body = batch(std::iter::once(&body));
-    }
     let Event { id, event_type, time, trace, .. } = *event;
-    let event = Head { id, event_type, time, trace };
-    Ok(render(endpoint, Attempt { event, body: &body, number: 1, now, headers: HeaderMap::new() }))
+    let mut head = Head { id, event_type, time, trace };
+    if endpoint.batch.is_some() {
+        (head, body) = (Head::of_batch(batch_id), batch(std::iter::once(&body)));
+    }
+    Ok(render(endpoint, Attempt { event: head, body: &body, number: 1, now, headers: HeaderMap::new() }))
 }
 
 /// One attempt at an event: which, when, and over whose header map, for making one anew costs more than filling it.

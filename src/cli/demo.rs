@@ -102,7 +102,9 @@ fn verify(request: &Arrived, config: &Config) -> Result<&'static str, String> {
     let named = |endpoint: &&Arc<Endpoint>| endpoint.target.path_and_query.path() == path;
     let endpoint = config.endpoints.iter().find(named).ok_or_else(|| format!("{path}: no endpoint has this path"))?;
     for signer in &endpoint.signatures {
-        request.verify(signer).map_err(|error| format!("{path}: the signature does not verify: {error}"))?;
+        let Parts { headers, method, .. } = &request.head;
+        let verified = signer.verify(headers, method.as_str(), request.target(), &request.body);
+        verified.map_err(|error| format!("{path}: the signature does not verify: {error}"))?;
     }
     if !endpoint.signatures.is_empty() {
         return Ok("the signature verifies");

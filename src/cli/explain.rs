@@ -12,17 +12,17 @@ use std::{
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use serde_json::value::RawValue;
 
 use super::{ConfigFile, Stop, request, terminal};
 use crate::{
     config::{self, Config},
     endpoint::{Auth, Endpoint},
-    event::{Event, GeneratedId, Kept, Time, is_type},
+    event::{Event, GeneratedId, Head, Kept, Time, is_type},
+    ingest::{self, Refusal},
     log,
     pipeline::{self, Attempt, Made},
-    route::{Pattern, Route, Table},
-    transform::{Input, RunError},
+    route::{Choice, Pattern, Route, Table},
+    transform::Input,
 };
 
 #[derive(Debug, clap::Args)]
@@ -51,16 +51,16 @@ impl Explain {
         let config = config::load(&self.config.path()).map_err(Stop::Config)?;
         let data = self.data.as_deref().map_or(Ok("null".to_owned()), json)?;
         let context = self.context.as_deref().map(json).transpose()?;
+        if data.len() + context.as_ref().map_or(0, String::len) > config.listen.max_body {
+            return Err(Refusal::PayloadTooLarge(config.listen.max_body)).context("such an event is refused");
+        }
         let now = SystemTime::now();
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)?;
-        let id = GeneratedId::event(since.as_millis() as u64, &random);
-        let time = log::timestamp(now);
+        let (id, time) = (generated(GeneratedId::event, now)?, log::timestamp(now));
+        let unix_seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
         let event = Event {
             id: id.as_str(),
             event_type: &self.event_type,
-            time: Time { text: &time, unix_seconds: since.as_secs() as i64 },
+            time: Time { text: &time, unix_seconds },
             context: context.as_deref(),
             data: &data,
             source: &config.listen.source,
@@ -69,26 +69,32 @@ impl Explain {
         };
         let input = Input::new(event);
         let table = Table::new(config.routes.clone());
-        let mut text = self.routes(&config, &input);
-        text.push_str(&self.requests(&config, &table, &input)?);
+        let choices = table.select(&self.event_type, |_, when| when.is_true(&input).unwrap_or_default());
+        let mut text = self.routes(&config, &choices, &input);
+        text.push_str(&self.requests(&config, &table, &choices, &input)?);
         terminal::print(text.trim_end());
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Each route with its verdict.
-    fn routes(&self, config: &Config, input: &Input<'_>) -> String {
+    /// Each route with its verdict, and which of its endpoints an earlier one has taken.
+    fn routes(&self, config: &Config, choices: &[Choice], input: &Input<'_>) -> String {
         let mut text = String::new();
         for (n, route) in config.routes.iter().enumerate() {
-            let names: Vec<&str> = route.to.iter().map(|to| &*config.endpoints[*to].name).collect();
             let (selects, why) = verdict(route, &self.event_type, input);
+            let name = |to: &usize| {
+                let earlier = choices.iter().find(|choice| selects && choice.endpoint == *to && choice.route < n);
+                let earlier =
+                    earlier.map(|earlier| format!(" (already by {})", named(&config.routes[earlier.route], earlier.route)));
+                format!("{}{}", config.endpoints[*to].name, earlier.unwrap_or_default())
+            };
+            let names: Vec<String> = route.to.iter().map(name).collect();
             let verdict = if selects { terminal::good("selects it") } else { terminal::bad("does not") };
             let _ = writeln!(text, "{} {verdict}: {why} -> {}", named(route, n), names.join(", "));
         }
         text
     }
 
-    fn requests(&self, config: &Config, table: &Table, input: &Input<'_>) -> anyhow::Result<String> {
-        let choices = table.select(&self.event_type, |_, when| when.is_true(input).unwrap_or_default());
+    fn requests(&self, config: &Config, table: &Table, choices: &[Choice], input: &Input<'_>) -> anyhow::Result<String> {
         let chosen =
             || choices.iter().map(|choice| (&*config.endpoints[choice.endpoint], table.route(choice.route).transform.as_ref()));
         let (prepared, made) = pipeline::prepare(input, chosen())?;
@@ -99,23 +105,26 @@ impl Explain {
         for ((choice, (endpoint, _)), made) in choices.iter().zip(chosen()).zip(&made) {
             let by = named(table.route(choice.route), choice.route);
             let _ = write!(text, "\n{} (by {by})\n", endpoint.name);
-            let told = match made {
-                Made::Body(body) => self.request(endpoint, &prepared.event, &prepared.bodies[*body as usize]),
-                Made::Failed(error) => format!("    the transform fails, so it becomes a dead letter: {error}\n"),
-                Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
-            };
             if !endpoint.active {
-                text.push_str("    it is not active: nothing is sent but, were it so:\n");
+                text.push_str("    it is not active, so nothing is sent; if it were:\n");
             }
-            text.push_str(&told);
+            text.push_str(&match made {
+                Made::Body(body) => self.request(endpoint, &prepared.event, &prepared.bodies[*body as usize])?,
+                Made::Failed(error) => {
+                    let error = terminal::in_line(&error.to_string());
+                    format!("    the transform fails, so it becomes a dead letter: {error}\n")
+                }
+                Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
+            });
         }
         Ok(text)
     }
 
-    fn request(&self, endpoint: &Endpoint, event: &Kept, body: &pipeline::Body) -> String {
-        let batch = endpoint.batch.is_some().then(|| pipeline::batch(std::iter::once(body)));
-        let body = batch.as_ref().unwrap_or(body);
-        let attempt = Attempt { event: event.head(), body, number: 1, now: SystemTime::now(), headers: HeaderMap::new() };
+    fn request(&self, endpoint: &Endpoint, event: &Kept, body: &pipeline::Body) -> anyhow::Result<String> {
+        let now = SystemTime::now();
+        let (batch, id) = (pipeline::batch(std::iter::once(body)), generated(GeneratedId::batch, now)?);
+        let (event, body) = if endpoint.batch.is_some() { (Head::of_batch(id.as_str()), &batch) } else { (event.head(), body) };
+        let attempt = Attempt { event, body, number: 1, now, headers: HeaderMap::new() };
         let mut request: Request<Bytes> = pipeline::render(endpoint, attempt);
         if let Some(Auth::OAuth2(auth)) = &endpoint.auth {
             let fetched = format!("Bearer (a token from {})", auth.target.shown);
@@ -123,7 +132,7 @@ impl Explain {
                 request.headers_mut().insert(http::header::AUTHORIZATION, value);
             }
         }
-        request::shown(endpoint, &request, self.show_secrets)
+        Ok(request::shown(endpoint, &request, self.show_secrets))
     }
 }
 
@@ -141,33 +150,37 @@ fn verdict(route: &Route, event_type: &str, input: &Input<'_>) -> (bool, String)
         return (false, format!("its type matches none of {}", list(&wanted)));
     };
     let matched = format!("`{pattern}` matches");
-    match route.when.as_ref().map(|when| (when.source(), when.is_true(input))) {
+    match route.when.as_ref().map(|when| (terminal::in_line(when.source()), when.is_true(input))) {
         None => (true, matched),
         Some((when, Ok(true))) => (true, format!("{matched}, and `when` holds: {when}")),
         Some((when, Ok(false))) => (false, format!("{matched}, but `when` does not hold: {when}")),
-        Some((when, Err(error))) => (false, failed(&matched, when, &error)),
+        Some((when, Err(error))) => {
+            (false, format!("{matched}, but `when` fails ({}): {when}", terminal::in_line(&error.to_string())))
+        }
     }
 }
 
-fn failed(matched: &str, when: &str, error: &RunError) -> String {
-    format!("{matched}, but `when` fails ({error}): {when}")
+fn generated(id: impl Fn(u64, &[u8; 10]) -> GeneratedId, now: SystemTime) -> anyhow::Result<GeneratedId> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    Ok(id(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64, &random))
 }
 
 fn named(route: &Route, at: usize) -> String {
     match &route.name {
-        Some(name) => format!("route {name}"),
+        Some(name) => format!("route {}", terminal::in_line(name)),
         None => format!("routes[{at}]"),
     }
 }
 
-/// One JSON value out of a file, as it stands there.
+/// One JSON value out of a file, as it stands there, if an event may hold it.
 fn json(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut text = Vec::new();
     if path == Path::new("-") {
-        io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
+        io::stdin().read_to_end(&mut text).context("cannot read stdin")?;
     } else {
-        text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
-    let value: Box<RawValue> = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    Ok(value.get().to_owned())
+    let value = ingest::json(&text).with_context(|| format!("{} is not JSON that an event may hold", path.display()))?;
+    Ok(value.to_owned())
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -20,7 +20,7 @@ use super::{
     receiver::{self, Arrived, Manner},
     run, signature, terminal,
 };
-use crate::{config, log, sign::Signer};
+use crate::{config, log, sign::Verifier};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Listen {
@@ -45,11 +45,11 @@ pub(super) struct Listen {
 
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let signer = self.signature.signer()?;
-        run::runtime()?.block_on(self.listen(signer.as_ref()))
+        let verifier = self.signature.verifier()?;
+        run::runtime()?.block_on(self.listen(verifier.as_ref()))
     }
 
-    async fn listen(&self, signer: Option<&Signer>) -> anyhow::Result<ExitCode> {
+    async fn listen(&self, verifier: Option<&Verifier>) -> anyhow::Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let bound = TcpListener::bind(self.address).await.with_context(|| format!("cannot listen on {}", self.address));
@@ -58,8 +58,11 @@ impl Listen {
         let mut requests = receiver::serve(listener, self.manner());
         let told = async {
             while let Some(request) = requests.recv().await {
-                let verified = signer.map(|signer| request.verify(signer).map_err(|error| error.to_string()));
-                let verified = verified.map(|result| result.map(|verified| signature::told(verified, SystemTime::now())));
+                let verified = verifier.map(|verifier| {
+                    let Parts { headers, method, .. } = &request.head;
+                    let verified = verifier.verify(headers, method.as_str(), request.target(), &request.body);
+                    self.signature.judge(verified, SystemTime::now())
+                });
                 let text = if self.json { json(&request, verified.as_ref())? } else { text(&request, verified.as_ref()) };
                 // Nobody reads any more: that is how a listener in a pipe ends.
                 if terminal::try_print(text).is_err() {

@@ -221,6 +221,8 @@ Exits 0 if the answer is a success, else 1.";
 
 const VERIFY_EXAMPLES: &str = "Examples:
   sidehook verify --scheme standard --secret env:BILLING_SECRET --headers headers.txt --body body.json
-  sidehook verify --scheme stripe --secret file:secrets/stripe --headers headers.txt --body body.json
+  sidehook verify --scheme stripe --secret file:secrets/stripe --tolerance 5m --headers headers.txt --body body.json
+  sidehook verify --scheme hmac --secret env:KEY --key hex --signed '{timestamp}.{body}' \\
+    --signature-header 'X-Sig: t={timestamp},{signatures}' --each 's={signature}' --headers headers.txt --body body.json
 
 Exits 0 if the signature verifies, else 1.";

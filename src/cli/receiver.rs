@@ -12,7 +12,6 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 
 use super::terminal;
-use crate::sign::{Signer, Verified, VerifyError};
 
 /// A request as it arrived, and how it was answered.
 pub(super) struct Arrived {
@@ -34,9 +33,9 @@ impl Arrived {
         text
     }
 
-    pub(super) fn verify(&self, signer: &Signer) -> Result<Verified, VerifyError> {
-        let path = self.head.uri.path_and_query().map_or("/", |path| path.as_str());
-        signer.verify(&self.head.headers, self.head.method.as_str(), path, &self.body)
+    /// From the path on.
+    pub(super) fn target(&self) -> &str {
+        self.head.uri.path_and_query().map_or("/", |path| path.as_str())
     }
 }
 

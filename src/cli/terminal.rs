@@ -67,6 +67,14 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     shown
 }
 
+/// The same inside a line, cut where it is long.
+pub(super) fn in_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let cut = line.char_indices().nth(LONGEST).map(|(at, _)| format!("{}…", &line[..at]));
+    printable(cut.unwrap_or(line).as_bytes())
+}
+
 pub(super) fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |mut indented, line| {
         let _ = writeln!(indented, "    {line}");
@@ -79,6 +87,9 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// What is shown of a text inside a line, in characters.
+const LONGEST: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +97,12 @@ mod tests {
     #[test]
     fn what_a_stranger_wrote_cannot_steer_the_terminal() {
         assert_eq!(printable(b"a\x1b[2J\r\n\tb\xff"), "a\\u{1b}[2J\\r\n\tb\u{fffd}");
+    }
+
+    #[test]
+    fn what_stands_in_a_line_stays_in_it() {
+        assert_eq!(in_line(".data\n  | .x\u{9b}"), ".data | .x\\u{9b}");
+        assert_eq!(in_line(&"ä".repeat(201)), format!("{}…", "ä".repeat(200)));
     }
 
     #[test]

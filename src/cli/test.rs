@@ -66,13 +66,14 @@ fn ping(endpoint: &Endpoint, source: &str) -> anyhow::Result<Request<Bytes>> {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut random = [0; 10];
     getrandom::fill(&mut random)?;
-    let id = GeneratedId::event(since_epoch.as_millis() as u64, &random);
+    let millis = since_epoch.as_millis() as u64;
+    let (id, batch) = (GeneratedId::event(millis, &random), GeneratedId::batch(millis, &random));
     let unix_seconds = since_epoch.as_secs() as i64;
     let (time, data) = (log::timestamp(now), format!("{{\"type\":\"ping\",\"epoch_timestamp\":{unix_seconds}}}"));
     let time = Time { text: &time, unix_seconds };
     let id = id.as_str();
     let event = Event { id, event_type: "ping", time, context: None, data: &data, source, cloud: None, trace: None };
-    Ok(pipeline::ping(endpoint, &event, now)?)
+    Ok(pipeline::ping(endpoint, &event, batch.as_str(), now)?)
 }
 
 fn told(answered: &Result<Pong, Failure>, success: bool) -> String {

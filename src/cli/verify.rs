@@ -32,14 +32,17 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let Some(signer) = self.signature.signer()? else {
+        let Some(verifier) = self.signature.verifier()? else {
             return Err(Stop::Usage("--scheme and --secret say how it is verified".to_owned()).into());
         };
-        let headers = headers(&read(&self.headers)?).with_context(|| self.headers.display().to_string())?;
-        let body = read(&self.body)?;
-        match signer.verify(&headers, &self.method, &self.url, &body) {
-            Ok(verified) => {
-                terminal::print(terminal::good(signature::told(verified, SystemTime::now())));
+        let unreadable = |error: anyhow::Error| Stop::Usage(format!("{error:#}"));
+        let headers = read(&self.headers).and_then(|text| headers(&text).with_context(|| self.headers.display().to_string()));
+        let headers = headers.map_err(unreadable)?;
+        let body = read(&self.body).map_err(unreadable)?;
+        let verified = verifier.verify(&headers, &self.method, &self.url, &body);
+        match self.signature.judge(verified, SystemTime::now()) {
+            Ok(told) => {
+                terminal::print(terminal::good(told));
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {

@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    cmp::Reverse,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -20,11 +19,11 @@ use super::{
 };
 use crate::{
     endpoint::{Auth, Endpoint},
-    event::{self, Time},
+    event,
     pipeline::{self, Body},
     queue::Parcel,
     retry::{self, ErrorCode, Failure, Outcome},
-    sign::Secret,
+    sign::{Mask, Secret},
 };
 
 /// What is to be sent, and as what.
@@ -54,9 +53,7 @@ impl Content {
     fn head(&self) -> event::Head<'_> {
         match self {
             // The config lets no header of a batch ask for more than its id.
-            Content::Batch { id, .. } => {
-                event::Head { id, event_type: "", time: Time { text: "", unix_seconds: 0 }, trace: None }
-            }
+            Content::Batch { id, .. } => event::Head::of_batch(id),
             Content::One { parcel, .. } => parcel.prepared.event.head(),
         }
     }
@@ -239,34 +236,10 @@ impl Attempt<'_> {
 
 /// An answer's text for people: a receiver may echo what it was sent, and secrets are not for them.
 pub(super) fn masked(endpoint: &Endpoint, tokens: &[Secret], beginning: &[u8]) -> Box<str> {
-    let mut text = String::from_utf8_lossy(beginning).into_owned();
-    let mut secrets: Vec<&str> = endpoint.secrets.iter().chain(tokens).map(|secret| secret.expose()).collect();
-    // One may be a part of another.
-    secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
-    for secret in &secrets {
-        if text.contains(secret) {
-            text = text.replace(secret, MASK);
-        }
-    }
-    if beginning.len() == RESPONSE {
-        mask_what_was_cut(&mut text, &secrets);
-    }
-    text.into_boxed_str()
+    let (text, mask) = (String::from_utf8_lossy(beginning), Mask::new(endpoint.secrets.iter().chain(tokens)));
+    let masked = if beginning.len() == RESPONSE { mask.over_beginning(&text) } else { mask.over(&text) };
+    masked.into_boxed_str()
 }
-
-/// Masks the end of `text` where it is the beginning of a secret: the answer may go on with the rest of it.
-fn mask_what_was_cut(text: &mut String, secrets: &[&str]) {
-    // What was cut inside a character ends in its replacement.
-    let end = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    let begun = |secret: &&str| secret.char_indices().map(|(at, _)| at).filter(|at| end.ends_with(&secret[..*at])).max();
-    let longest = secrets.iter().filter_map(begun).max().unwrap_or_default();
-    if longest > 0 {
-        text.truncate(end.len() - longest);
-        text.push_str(MASK);
-    }
-}
-
-const MASK: &str = "***";
 
 /// How often an attempt's request is sent again that was not looked at: of many that share a connection at whose end the
 /// receiver takes a few only, those few are not always the others.

@@ -21,7 +21,7 @@ use crate::{
     endpoint::OAuth2,
     pipeline::USER_AGENT,
     retry::{self, ErrorCode, Failure},
-    sign::Secret,
+    sign::{Mask, Secret},
 };
 
 /// An endpoint's token, as long as its `auth` is the same.
@@ -156,9 +156,7 @@ fn reason(auth: &OAuth2, body: &[u8]) -> String {
         text.push_str(": ");
         text.push_str(&description);
     }
-    for secret in &auth.secrets {
-        text = text.replace(secret.expose(), "***");
-    }
+    let text = Mask::new(&auth.secrets).over(&text);
     text.chars().filter(|character| !character.is_control()).take(200).collect()
 }
 

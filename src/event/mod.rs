@@ -46,6 +46,13 @@ pub struct Head<'a> {
     pub trace: Option<&'a Trace>,
 }
 
+impl<'a> Head<'a> {
+    /// A batch has an id and nothing else.
+    pub fn of_batch(id: &'a str) -> Head<'a> {
+        Head { id, event_type: "", time: Time { text: "", unix_seconds: 0 }, trace: None }
+    }
+}
+
 /// A W3C trace context, as the app sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {

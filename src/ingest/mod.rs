@@ -43,7 +43,7 @@ use self::{
     ids::Ids,
     watchdog::Watchdog,
 };
-pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, reply::Refusal, server::serve};
+pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, parse::json, reply::Refusal, server::serve};
 use crate::{
     endpoint::Endpoint,
     log::{self, Log},

@@ -100,11 +100,20 @@ pub(super) fn data<'a>(event_type: Cow<'a, str>, body: &'a [u8]) -> Result<Event
     if !is_type(&event_type) {
         return Err(Refusal::InvalidEvent(TYPE.into()));
     }
-    let text = utf8(body)?;
-    let data = serde_json::from_str::<&RawValue>(text).map_err(|error| invalid(&error))?.get();
-    check_strings(text)?;
-    check_depth(text, Some(data))?;
+    let data = json(body)?;
     Ok(Events { events: vec![Posted { id: None, event_type, time: None, context: None, data, cloud: None }], batch: false })
+}
+
+/// One JSON value, held to what `data` and `context` are held to, without the whitespace around it.
+///
+/// # Errors
+/// It is not UTF-8, no JSON, too deep, or has a lone surrogate.
+pub fn json(body: &[u8]) -> Result<&str, Refusal> {
+    let text = utf8(body)?;
+    let value = serde_json::from_str::<&RawValue>(text).map_err(|error| invalid(&error))?.get();
+    check_strings(text)?;
+    check_depth(text, Some(value))?;
+    Ok(value)
 }
 
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Refusal> {

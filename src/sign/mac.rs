@@ -8,7 +8,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac};
-use ring::signature::Ed25519KeyPair;
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
@@ -40,7 +40,7 @@ impl Key {
         })
     }
 
-    /// Whether signatures are made with a private key, and how long their text is.
+    /// Whether signatures are made with a private key, and how long their text is, which is the same for all of a key.
     pub(super) fn length(&self, encoding: Encoding) -> (bool, usize) {
         let bytes = match self {
             Key::Ed25519(_) | Key::Sha512(_) => 64,
@@ -72,6 +72,21 @@ impl Pair {
         let mut bytes = [0; 64];
         bytes.copy_from_slice(self.0.sign(message).as_ref());
         bytes
+    }
+}
+
+/// An Ed25519 key as receivers have it, who sign nothing.
+pub(super) struct Public(Box<[u8]>);
+
+impl Public {
+    /// Reads `whpk_` and base64; `None` for what does not say that it is a public key.
+    pub(super) fn read(secret: &Secret, nth: usize) -> Option<Result<Public, Error>> {
+        let bytes = base64(secret.expose().strip_prefix(PUBLIC)?).filter(|bytes| bytes.len() == 32);
+        Some(bytes.map(|bytes| Public(bytes.into())).ok_or(Error::KeyPoint { nth }))
+    }
+
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -164,7 +179,7 @@ fn key_bytes(form: KeyForm, text: &str, nth: usize) -> Result<Zeroizing<Vec<u8>>
     Ok(bytes)
 }
 
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).or_else(|_| BASE64_NOPAD.decode(text.as_bytes())).ok()
 }
 
@@ -241,9 +256,8 @@ mod tests {
         let public = ring::signature::KeyPair::public_key(&alone.0).as_ref().to_vec();
         let whole = pair(&secret(&[&seed[..], &public].concat()), 0).unwrap();
         assert_eq!(alone.sign(b"m"), whole.sign(b"m"));
-        let verified =
-            ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &public).verify(b"m", &alone.sign(b"m"));
-        assert!(verified.is_ok());
+        let known = Public::read(&Secret::new(format!("whpk_{}", BASE64.encode(&public))), 0).unwrap().unwrap();
+        assert!(known.verifies(b"m", &alone.sign(b"m")) && !known.verifies(b"n", &alone.sign(b"m")));
         for (bytes, error) in [
             ([&seed[..], &[1; 32]].concat(), "the public half of secret 1 does not belong to its private one"),
             (vec![1; 31], "secret 1 is no Ed25519 key: `whsk_` and the base64 of 32 bytes, or of 64 with the public key"),

@@ -13,6 +13,7 @@
 //! fail, and no error and no `Debug` print shows a secret.
 
 mod mac;
+mod mask;
 mod message;
 mod scheme;
 mod secret;
@@ -25,11 +26,12 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 
 pub use self::{
+    mask::{Mask, is_telling},
     message::{MessageAlgorithm, MessageScheme},
     scheme::{Algorithm, Each, Encoding, Field, Header, KeyForm, Scheme, Signed},
     secret::Secret,
     template::{Part, Placeholder, Template, TemplateError},
-    verify::{Verified, VerifyError},
+    verify::{Verified, Verifier, VerifyError},
 };
 
 /// One attempt, as a signature sees it.
@@ -109,6 +111,8 @@ pub enum Error {
     KeyId,
     #[error("secret {} has {bytes} bytes: the scheme wants 24 to 64", nth + 1)]
     KeyLength { nth: usize, bytes: usize },
+    #[error("secret {} is no Ed25519 public key: `whpk_` and the base64 of 32 bytes", nth + 1)]
+    KeyPoint { nth: usize },
     #[error("secret {} is an Ed25519 key (`whsk_`), which this scheme cannot use", nth + 1)]
     KeyPrivate { nth: usize },
     #[error("secret {} is a public key (`whpk_`): a signature is made with the private one (`whsk_`)", nth + 1)]
@@ -152,9 +156,10 @@ impl Signer {
     /// it covers must be there, once and in form; the id is that of `webhook-id`, where there is one. `target` is the
     /// request's, with the query: from its path on, or as an absolute URI, which some schemes sign.
     pub fn verify(&self, headers: &HeaderMap, method: &str, target: &str, body: &[u8]) -> Result<Verified, VerifyError> {
+        let request = verify::Request { headers, method, target, body };
         match &self.0 {
-            Kind::Message(message) => message.verify(headers, method, target, body),
-            Kind::Template(template) => template.verify(headers, method, path_of(target), body),
+            Kind::Message(message) => message.verify(request),
+            Kind::Template(template) => template.form.verify(template.keys(), &[], request),
         }
     }
 }
@@ -163,14 +168,6 @@ impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.header_names().map(HeaderName::as_str).collect();
         f.debug_struct("Signer").field("headers", &names).finish_non_exhaustive()
-    }
-}
-
-/// From the path on.
-fn path_of(target: &str) -> &str {
-    match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        None => target,
     }
 }
 

@@ -13,26 +13,24 @@ use super::{
 /// A template with its keys, ready to sign.
 #[derive(PartialEq)]
 pub(super) struct Templated {
-    pub(super) signed: Template<Signed>,
-    pub(super) headers: Box<[(HeaderName, Text)]>,
-    pub(super) each: Template<Each>,
-    pub(super) join: Box<str>,
-    pub(super) encoding: Encoding,
-    pub(super) first: mac::Key,
+    pub(super) form: Form,
+    first: mac::Key,
     /// Those of the secrets after the first, for schemes that carry several.
-    pub(super) others: Box<[mac::Key]>,
+    others: Box<[mac::Key]>,
 }
 
-impl Templated {
-    pub(super) fn new(scheme: Scheme, secrets: &[Secret]) -> Result<Templated, Error> {
-        let (algorithm, form) = (scheme.algorithm, scheme.key);
-        let mut keys = Vec::with_capacity(secrets.len());
-        for (nth, secret) in secrets.iter().enumerate() {
-            keys.push(mac::Key::new(algorithm, form, secret, nth)?);
-        }
-        if keys.is_empty() {
-            return Err(Error::NoSecret);
-        }
+/// What is signed, and how signatures are written.
+#[derive(PartialEq)]
+pub(super) struct Form {
+    pub(super) signed: Template<Signed>,
+    pub(super) headers: Box<[(HeaderName, Text)]>,
+    each: Template<Each>,
+    pub(super) join: Box<str>,
+    pub(super) encoding: Encoding,
+}
+
+impl Form {
+    pub(super) fn new(scheme: Scheme) -> Result<Form, Error> {
         let uses = |placeholder| scheme.headers.iter().any(|(_, template)| template.uses(placeholder));
         if !uses(Header::Signature) && !uses(Header::Signatures) {
             return Err(Error::HeadersUnsigned);
@@ -50,20 +48,52 @@ impl Templated {
                 None => return Err(Error::HeaderValue { name }),
             }
         }
-        Ok(Templated {
-            signed: scheme.signed,
-            headers: headers.into(),
-            each: scheme.each,
-            join: scheme.join.into(),
-            encoding: scheme.encoding,
-            first: keys.remove(0),
-            others: keys.into(),
+        let Scheme { signed, each, encoding, join, .. } = scheme;
+        Ok(Form { signed, headers: headers.into(), each, join: join.into(), encoding })
+    }
+
+    pub(super) fn signature(&self, key: &mac::Key, values: &Values<'_>) -> mac::Signature {
+        key.sign(self.encoding, self.pieces(values))
+    }
+
+    /// What is signed, one after the other.
+    pub(super) fn pieces<'a>(&'a self, values: &Values<'a>) -> impl Iterator<Item = &'a [u8]> {
+        self.signed.parts().iter().map(|part| match part {
+            Part::Filled(Signed::Body) => values.body,
+            Part::Filled(Signed::Field(field)) => values.field(*field),
+            Part::Literal(text) => text.as_bytes(),
         })
+    }
+
+    /// Appends one entry of `{signatures}`.
+    pub(super) fn entry(&self, signature: &mac::Signature, out: &mut Vec<u8>) {
+        if signature.asymmetric {
+            // Standard Webhooks has a version of its own for these.
+            out.extend_from_slice(ASYMMETRIC);
+            out.extend_from_slice(signature.text());
+            return;
+        }
+        self.each.render(out, |Each::Signature, out| out.extend_from_slice(signature.text()));
+    }
+}
+
+impl Templated {
+    pub(super) fn new(scheme: Scheme, secrets: &[Secret]) -> Result<Templated, Error> {
+        let key = |(nth, secret)| mac::Key::new(scheme.algorithm, scheme.key, secret, nth);
+        let mut keys = secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(Error::NoSecret);
+        }
+        Ok(Templated { form: Form::new(scheme)?, first: keys.remove(0), others: keys.into() })
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &mac::Key> + Clone {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// What [`Signer::sign`] writes.
     pub(super) fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.headers.iter().map(|(name, _)| name)
+        self.form.headers.iter().map(|(name, _)| name)
     }
 
     /// Writes the headers of one attempt, in place of any of the same name.
@@ -79,23 +109,14 @@ impl Templated {
             Field::Type => stamp.event_type.as_bytes(),
         });
         let values = Values { fields, body: stamp.body };
-        let first = self.signature(&self.first, &values);
-        for (name, text) in &self.headers {
+        let first = self.form.signature(&self.first, &values);
+        for (name, text) in &self.form.headers {
             let value = match text {
                 Text::Filled(template) => self.header_value(template, &values, &first),
                 Text::Fixed(value) => value.clone(),
             };
             headers.insert(name, value);
         }
-    }
-
-    pub(super) fn signature(&self, key: &mac::Key, values: &Values<'_>) -> mac::Signature {
-        let pieces = self.signed.parts().iter().map(|part| match part {
-            Part::Filled(Signed::Body) => values.body,
-            Part::Filled(Signed::Field(field)) => values.field(*field),
-            Part::Literal(text) => text.as_bytes(),
-        });
-        key.sign(self.encoding, pieces)
     }
 
     fn header_value(&self, template: &Template<Header>, values: &Values<'_>, first: &mac::Signature) -> HeaderValue {
@@ -105,10 +126,10 @@ impl Templated {
             Header::Field(field) => out.extend_from_slice(values.field(field)),
             Header::Signature => out.extend_from_slice(first.text()),
             Header::Signatures => {
-                self.entry(first, out);
+                self.form.entry(first, out);
                 for key in &self.others {
-                    out.extend_from_slice(self.join.as_bytes());
-                    self.entry(&self.signature(key, values), out);
+                    out.extend_from_slice(self.form.join.as_bytes());
+                    self.form.entry(&self.form.signature(key, values), out);
                 }
             }
         });
@@ -116,26 +137,15 @@ impl Templated {
         sendable(text)
     }
 
-    /// Appends one entry of `{signatures}`.
-    pub(super) fn entry(&self, signature: &mac::Signature, out: &mut Vec<u8>) {
-        if signature.asymmetric {
-            // Standard Webhooks has a version of its own for these.
-            out.extend_from_slice(ASYMMETRIC);
-            out.extend_from_slice(signature.text());
-            return;
-        }
-        self.each.render(out, |Each::Signature, out| out.extend_from_slice(signature.text()));
-    }
-
     /// The exact length, so that the value's one allocation is never copied to another.
     fn header_length(&self, template: &Template<Header>, values: &Values<'_>, first: &mac::Signature) -> usize {
         let entry = |asymmetric, text: usize| match asymmetric {
             true => ASYMMETRIC.len() + text,
-            false => length(&self.each, |Each::Signature| text),
+            false => length(&self.form.each, |Each::Signature| text),
         };
         let other = |key: &mac::Key| {
-            let (asymmetric, text) = key.length(self.encoding);
-            self.join.len() + entry(asymmetric, text)
+            let (asymmetric, text) = key.length(self.form.encoding);
+            self.form.join.len() + entry(asymmetric, text)
         };
         length(template, |placeholder| match placeholder {
             Header::Field(field) => values.field(field).len(),
@@ -201,7 +211,7 @@ fn length<P: Placeholder>(template: &Template<P>, of: impl Fn(P) -> usize) -> us
     template.parts().iter().map(part).sum()
 }
 
-/// Ids and types are visible ASCII, but `http::Uri` lets a DEL into a path: what no header may hold becomes `?`.
+/// Ids and types are visible ASCII, but a path is the caller's: what no header may hold becomes `?`.
 #[expect(clippy::expect_used, reason = "all that a header's value may not hold has just been replaced")]
 fn sendable(mut text: Vec<u8>) -> HeaderValue {
     let is_refused = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
@@ -213,4 +223,4 @@ fn sendable(mut text: Vec<u8>) -> HeaderValue {
 }
 
 /// Before a signature made with a private key.
-const ASYMMETRIC: &[u8] = b"v1a,";
+pub(super) const ASYMMETRIC: &[u8] = b"v1a,";

@@ -285,9 +285,9 @@ proptest! {
         let others = signers(&["other", "one more"]);
         for ((name, signer), (_, other)) in signers(&[&secret, "second"]).into_iter().zip(others) {
             let headers = sent(&signer, &stamp);
-            let covered = |placeholder| templated(&signer).signed.uses(Signed::Field(placeholder));
+            let covered = |placeholder| templated(&signer).form.signed.uses(Signed::Field(placeholder));
             let timed = covered(Field::Timestamp) || covered(Field::TimestampMs);
-            let expected = Verified { timestamp: timed.then_some(unix_millis / 1000) };
+            let expected = Verified { timestamp: timed.then_some(unix_millis / 1000), expires: None };
             prop_assert_eq!(verified(&signer, &headers, &stamp), Ok(expected), "{}", name);
 
             let mut changed = body.clone();
@@ -363,7 +363,7 @@ fn signatures_of_other_versions_may_stand_beside_ours() {
         format!("t=1700000000,v0=,v1=00,v1={ours}"),
     ] {
         let headers = HeaderMap::from_iter([(HeaderName::from_static("stripe-signature"), text.parse().unwrap())]);
-        assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: Some(1_700_000_000) }), "{text}");
+        assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: Some(1_700_000_000), expires: None }), "{text}");
     }
     for text in [
         format!("t=1700000000,v0={ours}"),
@@ -418,14 +418,14 @@ fn headers_that_prove_nothing_may_be_missing() {
     for name in ["webhook-id", "x-github-event", "x-github-delivery"] {
         headers.remove(name);
     }
-    assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: None }));
+    assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: None, expires: None }));
 }
 
 #[test]
 fn an_id_in_a_header_of_the_scheme_stands_in_for_webhook_id() {
     let signer = Signer::new(scheme("{id}{body}", &[("x-sig", "{id},{signature}")]), &secrets(&["key"])).unwrap();
     let headers = signed(&signer, &STAMP);
-    assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: None }));
+    assert_eq!(verified(&signer, &headers, &STAMP), Ok(Verified { timestamp: None, expires: None }));
     let mut headers = sent(&signer, &STAMP);
     headers.insert("webhook-id", "evt_2".parse().unwrap());
     let unreadable = VerifyError::Unreadable { name: HeaderName::from_static("x-sig") };
@@ -450,4 +450,35 @@ fn an_ed25519_key_signs_as_v1a_beside_those_that_sign_as_v1() {
         assert!(verified(&preset("standard", &[one]), &headers, &STAMP).is_ok(), "{one}");
     }
     assert_eq!(verified(&preset("standard", &[WHSEC[1]]), &headers, &STAMP), Err(VerifyError::Mismatch));
+    let alone = sent(&preset("standard", &[WHSEC[0]]), &STAMP);
+    assert!(verified(&preset("standard", &[&private, WHSEC[0]]), &alone, &STAMP).is_ok(), "the shorter signature only");
+}
+
+#[test]
+fn a_receiver_may_know_public_keys_only_and_a_sender_may_not() {
+    let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let public = data_encoding::BASE64.encode(ring::signature::KeyPair::public_key(&pair).as_ref());
+    let public = format!("whpk_{public}");
+    let private = format!("whsk_{}", data_encoding::BASE64.encode(&[7; 32]));
+    let standard = || Recipe::from(Scheme::preset("standard").unwrap());
+    let ed25519 = || Recipe::from(MessageScheme { algorithm: MessageAlgorithm::Ed25519, key_id: "k".to_owned() });
+    let stamp = Stamp { target_uri: "http://a.example/", content_type: b"text/plain", ..STAMP };
+    for recipe in [standard, ed25519] as [fn() -> Recipe; 2] {
+        let mut headers = sent(&Signer::new(recipe(), &secrets(&[&private])).unwrap(), &stamp);
+        headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        let verifier = Verifier::new(recipe(), &secrets(&[&public])).unwrap();
+        let verify = |body| verifier.verify(&headers, "POST", "http://a.example/", body);
+        assert_eq!(verify(BODY), Ok(Verified { timestamp: Some(1_700_000_000), expires: None }));
+        assert!(verify(b"another").is_err());
+        let other = Verifier::new(recipe(), &secrets(&["whpk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="])).unwrap();
+        assert_eq!(other.verify(&headers, "POST", "http://a.example/", BODY), Err(VerifyError::Mismatch));
+        assert_eq!(Signer::new(recipe(), &secrets(&[&public])).err(), Some(Error::KeyPublic { nth: 0 }));
+        assert_eq!(Verifier::new(recipe(), &secrets(&["whpk_AAAA"])).err(), Some(Error::KeyPoint { nth: 0 }));
+        assert_eq!(Verifier::new(recipe(), &[]).err(), Some(Error::NoSecret));
+    }
+    let both = Verifier::new(standard(), &secrets(&[&public, WHSEC[0]])).unwrap();
+    for text in [WHSEC[0], &private] {
+        let headers = sent(&preset("standard", &[text]), &STAMP);
+        assert!(both.verify(&headers, STAMP.method, STAMP.path, STAMP.body).is_ok(), "{text}");
+    }
 }

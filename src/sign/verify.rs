@@ -5,26 +5,94 @@
 //!
 //! **Invariant:** texts are signed as they arrived, never as they were understood, and compared in constant time.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{
-    mac::Signature,
-    scheme::{Field, Header, Signed},
+    Error, Recipe,
+    mac::{self, Public, Signature},
+    message,
+    scheme::{Field, Header, KeyForm, Signed},
+    secret::Secret,
     template::{Part, Placeholder, Template},
-    templated::{Templated, Text, Values, whole_seconds},
+    templated::{ASYMMETRIC, Form, Text, Values, whole_seconds},
 };
+
+/// What receivers verify with: other than a [`Signer`](super::Signer) it may know public keys only.
+pub struct Verifier(Known);
+
+enum Known {
+    Message(message::Known),
+    Template { form: Form, keys: Vec<mac::Key>, public: Vec<Public> },
+}
+
+impl Verifier {
+    /// `secrets` may hold public keys (`whpk_`) where the scheme knows private ones.
+    pub fn new(recipe: impl Into<Recipe>, secrets: &[Secret]) -> Result<Verifier, Error> {
+        let scheme = match recipe.into() {
+            Recipe::Message(scheme) => return Ok(Verifier(Known::Message(message::Known::of_receiver(&scheme, secrets)?))),
+            Recipe::Template(scheme) => scheme,
+        };
+        let (mut keys, mut public) = (Vec::new(), Vec::new());
+        for (nth, secret) in secrets.iter().enumerate() {
+            match Public::read(secret, nth).filter(|_| scheme.key == KeyForm::Standard) {
+                Some(key) => public.push(key?),
+                None => keys.push(mac::Key::new(scheme.algorithm, scheme.key, secret, nth)?),
+            }
+        }
+        if secrets.is_empty() {
+            return Err(Error::NoSecret);
+        }
+        Ok(Verifier(Known::Template { form: Form::new(scheme)?, keys, public }))
+    }
+
+    /// As [`Signer::verify`](super::Signer::verify).
+    pub fn verify(&self, headers: &HeaderMap, method: &str, target: &str, body: &[u8]) -> Result<Verified, VerifyError> {
+        let request = Request { headers, method, target, body };
+        match &self.0 {
+            Known::Message(known) => known.verify(request),
+            Known::Template { form, keys, public } => form.verify(keys.iter(), public, request),
+        }
+    }
+}
+
+/// A request as it arrived; `target` has the query, and may begin with a scheme.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// From the path on.
+    pub(super) fn path(&self) -> Cow<'a, str> {
+        let Some((_, rest)) = self.target.split_once("://") else { return Cow::Borrowed(self.target) };
+        match rest.find(['/', '?']).map(|at| &rest[at..]) {
+            None => Cow::Borrowed("/"),
+            Some(path) if path.starts_with('/') => Cow::Borrowed(path),
+            Some(query) => Cow::Owned(format!("/{query}")),
+        }
+    }
+}
 
 /// A request whose signature is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Whole seconds since the Unix epoch, where the signature covers the time: how old is too old is the caller's to say.
     pub timestamp: Option<u64>,
+    /// Likewise, where the signature says until when it holds.
+    pub expires: Option<u64>,
 }
 
 /// Why a request is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
+    #[error("the signature was made by another algorithm, `{name}`")]
+    Algorithm { name: String },
     #[error("the body is not the one that was signed")]
     Digest,
     #[error("the signature is not one of this request made with a known secret")]
@@ -41,27 +109,33 @@ pub enum VerifyError {
     Unsent { placeholder: &'static str },
 }
 
-impl Templated {
-    pub(super) fn verify(&self, headers: &HeaderMap, method: &str, path: &str, body: &[u8]) -> Result<Verified, VerifyError> {
+impl Form {
+    pub(super) fn verify<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k mac::Key> + Clone,
+        public: &[Public],
+        request: Request<'_>,
+    ) -> Result<Verified, VerifyError> {
+        let Request { headers, method, body, .. } = request;
+        let path = request.path();
         let mut found = Found::default();
         found.fields[Field::Method as usize] = Some(method.as_bytes());
         found.fields[Field::Path as usize] = Some(path.as_bytes());
         found.fields[Field::Id as usize] = sole(headers, &WEBHOOK_ID)?.map(HeaderValue::as_bytes);
-        // Whatever is signed, the length is the same: it tells a signature from digits that stand beside it.
-        let length = self.first.sign(self.encoding, std::iter::empty()).text().len();
+        // It tells a signature from digits that stand beside it.
+        let length = keys.clone().map(|key| key.length(self.encoding).1).min().unwrap_or_default();
         for (name, template) in self.telling_headers() {
             let value = sole(headers, name)?.ok_or_else(|| VerifyError::Missing { name: name.clone() })?;
             let read = read(template.parts(), value.as_bytes(), found, length);
             found = read.ok_or_else(|| VerifyError::Unreadable { name: name.clone() })?;
         }
         let values = self.values(&found, body)?;
-        let keys = std::iter::once(&self.first).chain(&self.others);
         let right: Vec<Signature> = keys.map(|key| self.signature(key, &values)).collect();
         let one = found.signature.map(|text| is_among(text, right.iter().map(Signature::text)));
-        let several = found.signatures.map(|text| self.lists(text, &right));
+        let several = found.signatures.map(|text| self.lists(text, &right) || self.lists_one_of(text, public, &values));
         // The least of none is `None`: a request without a signature is not a right one.
         match one.into_iter().chain(several).min() {
-            Some(true) => Ok(Verified { timestamp: self.timestamp(&values) }),
+            Some(true) => Ok(Verified { timestamp: self.timestamp(&values), expires: None }),
             Some(false) | None => Err(VerifyError::Mismatch),
         }
     }
@@ -124,6 +198,18 @@ impl Templated {
             });
             is_among(&entry, candidates)
         })
+    }
+}
+
+impl Form {
+    /// Whether an entry of `text` was made with the private half of one of these keys.
+    fn lists_one_of(&self, text: &[u8], public: &[Public], values: &Values<'_>) -> bool {
+        let message = self.pieces(values).collect::<Vec<_>>().concat();
+        let signature =
+            |entry: &str| mac::base64(entry.as_bytes().strip_prefix(ASYMMETRIC).and_then(|text| std::str::from_utf8(text).ok())?);
+        let text = String::from_utf8_lossy(text);
+        let mut signatures = text.split(&*self.join).filter_map(signature);
+        signatures.any(|signature| public.iter().any(|key| key.verifies(&message, &signature)))
     }
 }
 

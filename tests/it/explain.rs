@@ -1,8 +1,8 @@
 //! `sidehook explain`: who would get an event, and what.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use crate::support::{Receiver, run};
+use crate::support::{Receiver, Said, everything_to, run};
 
 #[tokio::test]
 async fn each_route_has_its_verdict_and_each_endpoint_its_request_and_nothing_is_sent() {
@@ -49,7 +49,7 @@ events = ["**"]
 to = ["b"]
 [[routes]]
 events = ["**"]
-to = ["b"]
+to = ["b", "a"]
 [[routes]]
 events = ["**"]
 transform = 'empty'
@@ -72,11 +72,12 @@ to = ["d"]
         "routes[3] does not: its type matches none of `case.*` -> b",
         "routes[4] does not: `**` matches, but `when` fails (cannot index \"gold\" with \"x\"): .data.sku.x -> b",
         "routes[5] does not: it is not active -> b",
-        "routes[6] selects it: `**` matches -> b",
+        "routes[6] selects it: `**` matches -> b, a (already by route gold)\n",
         "a (by route gold)",
         "/hook?key=***\n",
         "    authorization: ***\n",
         "    x-type: order.paid\n",
+        "    content-length: 22\n",
         "    {\"sku\":\"gold\",\"n\":1.0}",
         "b (by routes[6])",
         "    x-hub-signature-256: sha256=",
@@ -109,4 +110,82 @@ async fn what_cannot_be_explained_says_why() {
     assert!(said.code == 0 && said.stdout.contains("Nobody gets it."), "{} {}", said.stdout, said.stderr);
     let said = run(folder.path(), &["explain", "a", "--data", "bad.json"]).await;
     assert!(said.code == 1 && said.stderr.contains("bad.json is not JSON"), "{}", said.stderr);
+}
+
+/// What is said of an event of type `a` with this data, for an endpoint with these keys.
+async fn explained(folder: &Path, url: &str, keys: &str, data: &str) -> Said {
+    let config = everything_to(&[("hook", url, keys)]);
+    fs::write(folder.join("sidehook.toml"), config).unwrap();
+    fs::write(folder.join("data.json"), data).unwrap();
+    run(folder, &["explain", "a", "--data", "data.json"]).await
+}
+
+#[tokio::test]
+async fn what_ingest_would_refuse_is_not_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(explained(folder.path(), "http://127.0.0.1:9/", "", &nested(127)).await.code, 0);
+    for (data, says) in [
+        (nested(128), "line 1, column 128: more than 127 arrays and objects inside one another"),
+        (nested(50_000), "more than 127 arrays and objects"),
+        ("\"\\ud800\"".to_owned(), "line 1, column 2: a lone surrogate is no character"),
+        ("1 2".to_owned(), "trailing characters"),
+        (format!("\"{}\"", "x".repeat(1 << 20)), "the body is larger than listen.max_body, 1048576 bytes"),
+    ] {
+        let said = explained(folder.path(), "http://127.0.0.1:9/", "", &data).await;
+        assert!(said.code == 1 && said.stderr.contains(says), "{says}: {} {}", said.code, said.stderr);
+        let said = run(folder.path(), &["explain", "a", "--context", "data.json"]).await;
+        assert!(said.code == 1 && said.stderr.contains(says), "{says}: {} {}", said.code, said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_has_an_id_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = "batch = {}\nenvelope = \"none\"\nheaders = { X-Id = \"{id}\" }";
+    let said = explained(folder.path(), "http://127.0.0.1:9/", keys, "1").await;
+    assert!(said.stdout.contains("\n    [1]") && said.stdout.contains("    webhook-id: bat_"), "{} {}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("    x-id: bat_") && !said.stdout.contains("evt_"), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn what_stands_in_an_event_cannot_steer_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = everything_to(&[("hook", "http://127.0.0.1:9/", "")])
+        + "transform = \"error(.data)\"\n[[routes]]\nevents = [\"**\"]\nwhen = \".data\\n| .x\"\nto = [\"hook\"]\n";
+    fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+    fs::write(folder.path().join("data.json"), "\"\\u001b[31m\\n\\u009b\"").unwrap();
+    let said = run(folder.path(), &["explain", "a", "--data", "data.json"]).await;
+    assert!(said.stdout.contains("a dead letter: \\u{1b}[31m \\u{9b}\n"), "{}", said.stdout);
+    assert!(said.stdout.contains("`when` fails (") && said.stdout.contains("): .data | .x -> hook"), "{}", said.stdout);
+    assert!(!said.stdout.contains(['\u{1b}', '\u{9b}']), "{:?}", said.stdout);
+}
+
+#[tokio::test]
+async fn no_part_of_a_secret_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, secret) in
+        [("url", "http://127.0.0.1:9/in/URLSECRET?tok=QSECRETQ"), ("short", "abc12345"), ("long", "abc12345SUFFIX")]
+    {
+        fs::write(folder.path().join(file), secret).unwrap();
+    }
+    let keys = r#"auth = { type = "api_key", value = { file = "short" } }
+headers = { X-Long = { file = "long" }, X-Written = "Bearer abc12345SUFFIX" }
+signature = { scheme = "hmac", secrets = [{ file = "long" }], signed = "{path}{body}", headers = { X-Path = "{path}", X-Sig = "{signature}" } }"#;
+    let config = everything_to(&[("hook", "URL", keys)]).replace("\"URL\"", "{ file = \"url\" }");
+    fs::write(folder.path().join("sidehook.toml"), &config).unwrap();
+    let said = run(folder.path(), &["explain", "a"]).await;
+    for line in ["POST http://127.0.0.1:9\n", "x-api-key: ***\n", "x-long: ***\n", "x-written: Bearer ***\n", "x-path: ***?***\n"]
+    {
+        assert!(said.stdout.contains(line), "{line} is not in\n{}{}", said.stdout, said.stderr);
+    }
+    assert!(!said.stdout.contains("SUFFIX") && !said.stdout.contains("SECRET"), "{}", said.stdout);
+    let auth = "auth = { type = \"basic\", username = { file = \"u\" }, password = { file = \"p\" } }";
+    fs::write(folder.path().join("u"), "e").unwrap();
+    fs::write(folder.path().join("p"), "a").unwrap();
+    let short = explained(folder.path(), "http://127.0.0.1:9/", auth, "1").await;
+    assert!(short.stdout.contains("    authorization: ***\n") && short.stdout.contains("{\"event_time\":"), "{}", short.stdout);
+    fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+    let shown = run(folder.path(), &["explain", "a", "--show-secrets"]).await;
+    assert!(shown.stdout.contains("x-path: /in/URLSECRET?tok=QSECRETQ\n"), "{}", shown.stdout);
 }

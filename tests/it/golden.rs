@@ -4,7 +4,7 @@
 //! base URL; `event.json` is the body posted to `/events`, with the headers of `ingest.headers` where there is one, a line
 //! each, in place of `content-type: application/json`; `request.http` has the request line, the headers sorted by
 //! name, an empty line and the body to the last byte, all with bare line feeds. What changes from run to run is checked
-//! and then replaced: `<host>`, `<version>`, `<timestamp>` and `<signature>`. `UPDATE_GOLDEN=1` rewrites `request.http`.
+//! and then replaced: `<host>`, `<version>`, `<batch>`, `<timestamp>` and `<signature>`. `UPDATE_GOLDEN=1` rewrites `request.http`.
 
 use std::{
     fs,
@@ -53,15 +53,26 @@ async fn request_of(case: &Path) -> Vec<u8> {
 fn mark_signatures(config: &str, request: &mut Request) {
     let config: toml::Table = config.parse().unwrap();
     let endpoint = config["endpoints"].as_table().unwrap().values().next().unwrap();
-    let Some(table) = endpoint.get("signature") else { return };
-    let scheme = table["scheme"].as_str().unwrap();
-    let Some(at) = (scheme != "hmac").then(|| signature::timestamp(scheme, request)).flatten() else { return };
-    let secrets: Vec<&str> = table["secrets"].as_array().unwrap().iter().map(|secret| secret.as_str().unwrap()).collect();
-    signature::assert_verifies(scheme, &secrets, request);
-    let headers = signature::expected(scheme, &secrets, request);
-    for (name, value) in &mut request.headers {
-        if headers.iter().any(|(signed, _)| signed == name) {
-            *value = with_markers(value, at);
+    let tables = match endpoint.get("signature") {
+        None => return,
+        Some(toml::Value::Array(tables)) => tables.clone(),
+        Some(table) => vec![table.clone()],
+    };
+    for table in &tables {
+        let scheme = table["scheme"].as_str().unwrap();
+        let secrets: Vec<&str> = table["secrets"].as_array().unwrap().iter().map(|secret| secret.as_str().unwrap()).collect();
+        let timed = match scheme {
+            "hmac" => signature::timed_template(table, secrets[0], request),
+            "http-message" => Some(signature::message(table, secrets[0], request)),
+            _ => signature::timestamp(scheme, request).map(|at| (at, signature::expected(scheme, &secrets, request))),
+        };
+        let Some((at, headers)) = timed else { continue };
+        signature::assert_is_now(at);
+        for (name, value) in headers {
+            assert_eq!(request.header(name), value, "{scheme}: {name}");
+            for (_, value) in request.headers.iter_mut().filter(|(written, _)| written == name) {
+                *value = with_markers(value, at);
+            }
         }
     }
 }
@@ -69,14 +80,16 @@ fn mark_signatures(config: &str, request: &mut Request) {
 /// `t=1466526410,v1=abc…` → `t=<timestamp>,v1=<signature>`: every run of 40 or more characters is a signature.
 fn with_markers(value: &str, at: u64) -> String {
     let value = value.replace(&at.to_string(), "<timestamp>");
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
     let mut marked = String::new();
     for piece in value.split_inclusive([',', ' ']) {
         let (piece, separator) = piece.strip_suffix([',', ' ']).map_or((piece, ""), |body| (body, &piece[body.len()..]));
         let signature_at = piece.find('=').map_or(0, |at| at + 1);
         let (name, text) = if piece.len() - signature_at >= 40 { piece.split_at(signature_at) } else { ("", piece) };
         marked += name;
-        marked += if text.len() >= 40 && text.chars().all(is_part) { "<signature>" } else { text };
+        let bare = text.trim_matches(':');
+        let is_signature = bare.len() >= 40 && bare.chars().all(is_part);
+        marked += &if is_signature { text.replace(bare, "<signature>") } else { text.to_owned() };
         marked += separator;
     }
     marked
@@ -86,6 +99,11 @@ fn normalised(request: &Request, receiver: &Receiver) -> Vec<u8> {
     let mut headers = request.headers.clone();
     headers.sort();
     let mut text = format!("{} {} HTTP/1.1\n", request.method, request.path);
+    let id = request.header("webhook-id");
+    if let Some(digits) = id.strip_prefix("bat_") {
+        assert!(digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        headers.iter_mut().for_each(|(_, value)| *value = value.replace(id, "<batch>"));
+    }
     for (name, value) in headers {
         let value = match name.as_str() {
             "host" => value.replace(&receiver.authority(), "<host>"),

@@ -129,6 +129,27 @@ async fn query_values_are_masked_in_urls() {
 }
 
 #[tokio::test]
+async fn what_is_not_shown_of_a_url_is_masked_in_an_answer_that_repeats_it() {
+    for (url, echo, masked) in [
+        (
+            "{ file = \"url\" }",
+            "Cannot POST /in/T000/XSECRETX, tok is Q&quot;S, XSECRETX is unknown",
+            "Cannot POST ***, tok is ***, *** is unknown",
+        ),
+        ("\"{receiver}/in/T000/XSECRETX?tok=Q%22SEC\"", "no /in/T000 for %51%22SEC here", "no /in/T000 for *** here"),
+    ] {
+        let receiver = Receiver::replying([404]).await.with_body(echo.replace("Q&quot;S", "Q&quot;SEC"));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("url"), format!("{}/in/T000/XSECRETX?tok=Q%22SEC", receiver.url())).unwrap();
+        let endpoint = format!("[endpoints.hook]\nurl = {}\n", url.replace("{receiver}", &receiver.url()));
+        let sidecar = Sidecar::start_in(folder, &(endpoint + "[[routes]]\nevents = [\"**\"]\nto = [\"hook\"]\n")).await;
+        sidecar.event(EVENT).await.accepted();
+        let line = &sidecar.logged("failed", 1).await[0];
+        assert_eq!(line["response"], masked, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn secrets_never_reach_the_log_or_the_state_not_even_through_an_answer() {
     let secrets = ["s3cret-header-value", "s3cret-password-value", "s3cret-signing-value"];
     let receiver = Receiver::replying([500]).await.with_body(format!("you said {}", secrets.join(" and ")));

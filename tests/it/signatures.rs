@@ -1,6 +1,7 @@
 //! Every scheme verifies on the receivers' side, whatever the body is made of.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
@@ -94,14 +95,48 @@ async fn secrets_come_from_files_without_their_last_newline() {
 async fn what_the_binary_signs_the_binary_verifies_in_every_way_there_is() {
     let seed = BASE64.encode(&[9; 32]);
     let ed25519 = format!("whsk_{seed}");
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let public = format!("whpk_{}", BASE64.encode(pair.public_key().as_ref()));
     let folder = tempfile::tempdir().unwrap();
-    for (keys, flags, secret) in [
-        ("scheme = \"standard\"", vec!["--scheme", "standard"], ed25519.as_str()),
-        ("scheme = \"http-message\", key_id = \"shop \\\"1\\\"\"", vec!["--scheme", "http-message"], "a shared secret"),
+    for (keys, flags, secret, known) in [
+        ("scheme = \"standard\"", vec!["--scheme", "standard"], ed25519.as_str(), ed25519.as_str()),
+        ("scheme = \"standard\"", vec!["--scheme", "standard"], &ed25519, &public),
+        (
+            "scheme = \"http-message\", key_id = \"shop;created=1 \\\"1\\\"\"",
+            vec!["--scheme", "http-message"],
+            "a shared secret",
+            "a shared secret",
+        ),
         (
             "scheme = \"http-message\", key_id = \"k\", algorithm = \"ed25519\"",
             vec!["--scheme", "http-message", "--algorithm", "ed25519"],
-            ed25519.as_str(),
+            &ed25519,
+            &ed25519,
+        ),
+        (
+            "scheme = \"http-message\", key_id = \"k\", algorithm = \"ed25519\"",
+            vec!["--scheme", "http-message", "--algorithm", "ed25519"],
+            &ed25519,
+            &public,
+        ),
+        (
+            "scheme = \"hmac\", signed = \"{timestamp}{path}{body}\", key = \"hex\", each = \"s:{signature}\", join = \" + \", headers = { X-Sig = \"{timestamp};{signatures}\" }",
+            vec![
+                "--scheme",
+                "hmac",
+                "--signed",
+                "{timestamp}{path}{body}",
+                "--key",
+                "hex",
+                "--each",
+                "s:{signature}",
+                "--join",
+                " + ",
+                "--signature-header",
+                "x-sig: {timestamp};{signatures}",
+            ],
+            "00fFab",
+            "00ffab",
         ),
         (
             "scheme = \"hmac\", signed = \"{timestamp}:{path}:{body}\", algorithm = \"sha512\", encoding = \"base64\", headers = { X-Sig = \"{timestamp}/{signature}\" }",
@@ -118,6 +153,7 @@ async fn what_the_binary_signs_the_binary_verifies_in_every_way_there_is() {
                 "x-sig: {timestamp}/{signature}",
             ],
             "text",
+            "text",
         ),
     ] {
         let receiver = Receiver::replying([200]).await;
@@ -133,19 +169,43 @@ async fn what_the_binary_signs_the_binary_verifies_in_every_way_there_is() {
         let verify = |body: &'static str, secret: String, url: String| {
             let mut arguments = vec!["verify".to_owned()];
             arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-            arguments.extend(["--secret", &secret, "--headers", "headers", "--body", body, "--url", &url].map(str::to_owned));
+            arguments.extend(
+                ["--tolerance", "1m", "--secret", &secret, "--headers", "headers", "--body", body, "--url", &url]
+                    .map(str::to_owned),
+            );
             let folder = folder.path().to_owned();
             async move { run(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
         };
-        let said = verify("body", secret.to_owned(), url.clone()).await;
+        let said = verify("body", known.to_owned(), url.clone()).await;
         assert!(said.code == 0 && said.stdout.contains("verifies, made "), "{keys}: {} {}", said.stdout, said.stderr);
-        assert_eq!(verify("changed", secret.to_owned(), url.clone()).await.code, 1, "{keys}: another body");
-        let other = if secret.starts_with("whsk_") { format!("whsk_{}", BASE64.encode(&[8; 32])) } else { "other".to_owned() };
+        assert_eq!(verify("changed", known.to_owned(), url.clone()).await.code, 1, "{keys}: another body");
+        let other = match secret {
+            _ if secret.starts_with("whsk_") => format!("whsk_{}", BASE64.encode(&[8; 32])),
+            _ => "0123".to_owned(),
+        };
         assert_eq!(verify("body", other, url.clone()).await.code, 1, "{keys}: another secret");
         if !keys.contains("standard") {
-            assert_eq!(verify("body", secret.to_owned(), url.replace("x=1", "x=2")).await.code, 1, "{keys}: another URL");
+            assert_eq!(verify("body", known.to_owned(), url.replace("x=1", "x=2")).await.code, 1, "{keys}: another URL");
         }
     }
+}
+
+#[tokio::test]
+async fn a_url_is_signed_as_it_is_sent() {
+    let receiver = Receiver::replying([200]).await;
+    let keys = "signature = { scheme = \"http-message\", key_id = \"k\", secrets = [\"s3cret\"] }";
+    let url = format!("{}?q=\u{e9}", receiver.url().replace("127.0.0.1", "LocalHost"));
+    let sidecar = Sidecar::start(&everything_to(&[("hook", &url, keys)])).await;
+    sidecar.event(EVENT).await.accepted();
+    let request = receiver.received(1).await.remove(0);
+    let host = receiver.authority().replace("127.0.0.1", "localhost");
+    assert_eq!((request.path.as_str(), request.header("host")), ("/?q=%C3%A9", host.as_str()));
+    let (parameters, digest) = (&request.header("signature-input")["sig1=".len()..], request.header("content-digest"));
+    let base = format!(
+        "\"@method\": POST\n\"@target-uri\": http://{host}/?q=%C3%A9\n\"content-type\": application/json\n\
+         \"content-digest\": {digest}\n\"@signature-params\": {parameters}"
+    );
+    assert_eq!(request.header("signature"), format!("sig1=:{}:", BASE64.encode(&sha256(b"s3cret", &[base.as_bytes()]))));
 }
 
 #[tokio::test]

@@ -40,6 +40,18 @@ async fn a_ping_is_signed_like_any_event_and_success_exits_with_0() {
 }
 
 #[tokio::test]
+async fn where_batches_are_on_a_ping_has_the_id_of_one() {
+    let receiver = Receiver::replying([200]).await;
+    assert_eq!(ping(&receiver.url(), "envelope = \"cloudevents\"\nbatch = {}", &[]).await.code, 0);
+    let [request] = &receiver.received(1).await[..] else { panic!("one request") };
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    assert!(
+        request.header("webhook-id").starts_with("bat_") && body[0]["id"].as_str().unwrap().starts_with("evt_"),
+        "{request:?}"
+    );
+}
+
+#[tokio::test]
 async fn under_md5_a_ping_is_type_and_time_and_nothing_else() {
     for (format, before, middle, after, behind) in [
         ("json", r#"{"payload":"#, r#"{"type":"ping","epoch_timestamp":"#, "}", r#","md5":""#),

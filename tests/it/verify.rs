@@ -15,6 +15,9 @@ async fn verify(folder: &Path, scheme: &str, secret: &str, headers: &str, body: 
 
 const GITHUB: &str = "X-Hub-Signature-256: sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17\r\n";
 
+const STANDARD: &str = "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
+                        webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n";
+
 #[tokio::test]
 async fn a_right_signature_exits_with_0_and_a_wrong_one_with_1() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,9 +33,7 @@ async fn a_right_signature_exits_with_0_and_a_wrong_one_with_1() {
 async fn a_timestamp_is_told_and_a_secret_may_be_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
-    let headers = "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
-                   webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n";
-    let (code, text) = verify(folder.path(), "standard", "file:secret", headers, "{\"test\": 2432232314}").await;
+    let (code, text) = verify(folder.path(), "standard", "file:secret", STANDARD, "{\"test\": 2432232314}").await;
     assert!(code == 0 && text.starts_with("the signature verifies, made ") && text.ends_with(" s ago\n"), "{code} {text}");
 }
 
@@ -45,13 +46,50 @@ async fn what_cannot_be_read_says_why() {
         ("githob", "x", "", 2, "github"),
         ("hmac", "x", "", 2, "no header uses"),
         ("http-message", "x", "", 1, "`signature-input` is missing"),
-        ("standard", "whpk_AAAA", "", 2, "public key"),
-        ("github", "x", "POST / HTTP/1.1\n", 1, "line 1"),
+        ("github", "whpk_AAAA", "", 2, "public key"),
+        ("standard", "whpk_AAAA", "", 2, "secret 1 is no Ed25519 public key"),
+        ("github", "x", "POST / HTTP/1.1\n", 2, "line 1"),
     ] {
         let (ended, text) = verify(folder.path(), scheme, secret, headers, "").await;
         assert!(ended == code && text.contains(word), "{scheme} {secret}: {ended} {text}");
         assert!(!text.contains("not base64!"), "{text}");
     }
     let said = run(folder.path(), &["verify", "--scheme", "github", "--secret", "x", "--headers", "no", "--body", "no"]).await;
-    assert!(said.code == 1 && said.stderr.contains("cannot read no"), "{}", said.stderr);
+    assert!(said.code == 2 && said.stderr.contains("cannot read no"), "{}", said.stderr);
+    for (scheme, flag, value) in [
+        ("github", "--algorithm", "sha1"),
+        ("github", "--encoding", "base64"),
+        ("standard", "--key", "hex"),
+        ("stripe", "--each", "s={signature}"),
+        ("http-message", "--encoding", "hex"),
+        ("x-signature", "--join", ";"),
+        ("x-signature", "--signed", "{body}"),
+        ("slack", "--signature-header", "x: {signature}"),
+    ] {
+        let arguments = ["verify", "--scheme", scheme, "--secret", "x", flag, value, "--headers", "headers", "--body", "body"];
+        let said = run(folder.path(), &arguments).await;
+        let says = format!("{flag} does not belong to the scheme `{scheme}`");
+        assert!(said.code == 2 && said.stderr.contains(&says), "{scheme} {flag}: {} {}", said.code, said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_does_not_verify_where_there_is_a_tolerance() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("old"), STANDARD).unwrap();
+    fs::write(folder.path().join("timeless"), GITHUB).unwrap();
+    fs::write(folder.path().join("old-body"), "{\"test\": 2432232314}").unwrap();
+    fs::write(folder.path().join("timeless-body"), "Hello, World!").unwrap();
+    let standard = ["standard", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+    let github = ["github", "It's a Secret to Everybody"];
+    for ([scheme, secret], file, tolerance, code, says) in [
+        (standard, "old", "5m", 1, " s ago: more than the tolerance, 300s"),
+        (github, "timeless", "5m", 1, "does not cover the time"),
+    ] {
+        let body = format!("{file}-body");
+        let arguments =
+            ["verify", "--scheme", scheme, "--secret", secret, "--tolerance", tolerance, "--headers", file, "--body", &body];
+        let said = run(folder.path(), &arguments).await;
+        assert!(said.code == code && said.stdout.contains(says), "{scheme} {tolerance}: {} {}", said.stdout, said.stderr);
+    }
 }

@@ -191,7 +191,7 @@ fn method(node: &Node<'_>, problems: &mut Problems) -> Option<Method> {
 
 fn content_type(node: &Node<'_>, problems: &mut Problems) -> Option<HeaderValue> {
     let text = filled(node, problems)?;
-    let value = HeaderValue::from_str(&text).ok().filter(|_| text.contains('/') && text.trim() == text);
+    let value = HeaderValue::from_str(&text).ok().filter(|_| text.is_ascii() && text.contains('/') && text.trim() == text);
     value.or_else(|| node.bad("write a media type, like \"application/json\"", problems))
 }
 

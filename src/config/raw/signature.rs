@@ -67,7 +67,9 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
             scheme.into()
         }
     };
-    Some(Signature { span: name.span, recipe, secrets: secrets?.value })
+    // One that holds none but bad ones was reported.
+    let secrets = secrets.filter(|secrets| !secrets.value.is_empty())?.value;
+    Some(Signature { span: name.span, recipe, secrets })
 }
 
 fn scheme_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
@@ -87,6 +89,12 @@ fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
     let key = section.read("key", named(sign::KeyForm::NAMES));
     let each = section.read("each", template);
     let join = section.read("join", string);
+    if let Some(signed) =
+        signed.as_ref().filter(|signed: &&At<sign::Template<sign::Signed>>| !signed.value.uses(sign::Signed::Body))
+    {
+        let problem = Problem::warning(Code::Unused, &signed.span, "the signature does not cover `{body}`");
+        section.problems.push(problem.label("it proves nothing about what is sent"));
+    }
     let mut scheme = Scheme::hmac(signed?.value, headers?.value);
     set(&mut scheme.algorithm, algorithm);
     set(&mut scheme.encoding, encoding);

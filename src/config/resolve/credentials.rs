@@ -187,7 +187,7 @@ fn basic(username: &At<Text>, password: &At<Text>, secrets: &mut Vec<Secret>, sc
     let value = header_value(&format!("Basic {encoded}"), &password.span, scope);
     // A receiver that echoes the header gives the password away as well.
     secrets.extend([secret, Secret::new(encoded)]);
-    if !username.value.is_literal() {
+    if !username.value.is_literal() && sign::is_telling(user.expose()) {
         secrets.push(user);
     }
     value
@@ -204,6 +204,7 @@ fn signer(typed: &raw::Signature, secrets: &mut Vec<Secret>, scope: &mut Scope<'
                 sign::Error::KeyEmpty { nth }
                 | sign::Error::KeyHalves { nth }
                 | sign::Error::KeyLength { nth, .. }
+                | sign::Error::KeyPoint { nth }
                 | sign::Error::KeyPrivate { nth }
                 | sign::Error::KeyPublic { nth }
                 | sign::Error::KeySeed { nth }

@@ -91,6 +91,7 @@ fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_
     let secret = !url.value.is_literal();
     match Target::parse(text.expose(), secret) {
         Ok(target) => {
+            secrets.extend(target.hidden(secret));
             if secret {
                 secrets.push(text);
             }

@@ -231,6 +231,10 @@ const ENDPOINT_MISTAKES: &[(&str, &str)] = &[
     ("format = \"jsno\"", "3:10 bad-value: bad value for `format`: did you mean \"json\"?"),
     ("active = \"yes\"", "3:10 wrong-type: `active` must be true or false, not a string"),
     ("id = \"a b\"", "3:6 bad-value: bad value for `id`: 1 to 255 visible ASCII characters"),
+    (
+        "content_type = \"text/\u{e9}\"",
+        "3:16 bad-value: bad value for `content_type`: write a media type, like \"application/json\"",
+    ),
     ("content_type = \"json\"", "3:16 bad-value: bad value for `content_type`: write a media type, like \"application/json\""),
     ("xml = { root = \"order\" }", "3:16 conflict: `xml` goes with `format = \"xml\"` only"),
     ("success = 200", "3:11 bad-value: bad value for `success`: write [200]"),
@@ -271,6 +275,7 @@ const ENDPOINT_MISTAKES: &[(&str, &str)] = &[
         "auth = { type = \"api_key\", header = \"User-Agent\", value = \"x\" }",
         "3:8 conflict: the header `user-agent` is already written by sidehook itself",
     ),
+    ("signature = { scheme = \"github\", secrets = [\"\"] }", "3:45 bad-value: bad value for `secrets`: is empty"),
     ("signature = { scheme = \"github\" }", "3:13 missing-key: [endpoints.a.signature] needs `secrets`: `secrets` is missing"),
     (
         "signature = { scheme = \"githbu\", secrets = [\"x\"] }",

@@ -308,7 +308,10 @@ fn a_url_that_is_a_secret_is_shown_as_scheme_and_host() {
     let config = good("[endpoints.a]\nurl = { env = \"HOOK\" }");
     let target = &config.endpoints[0].target;
     assert_eq!((&*target.shown, target.path_and_query.path()), ("https://hooks.example.com", "/T0/hunter2"));
-    assert_eq!(config.endpoints[0].secrets.len(), 1);
+    let masked: Vec<&str> = config.endpoints[0].secrets.iter().map(Secret::expose).collect();
+    assert_eq!(masked, ["/T0/hunter2", "hunter2", "https://hooks.example.com/T0/hunter2?k=v"]);
+    let config = good("[endpoints.a]\nurl = \"https://a.example/hooks?v=1&token=hunter2\"");
+    assert_eq!(config.endpoints[0].secrets, [Secret::new("hunter2".to_owned())]);
 }
 
 #[test]
@@ -341,6 +344,16 @@ fn warnings_do_not_stop_a_config() {
     let config = good("[endpoints.a]\nurl = \"https://a.example/\"\nauth = { type = \"bearer\", token = \"literal\" }\n");
     let codes: Vec<_> = config.warnings.iter().map(|problem| problem.code).collect();
     assert_eq!((codes, config.warnings.errors()), (vec![Code::Unused, Code::LiteralSecret], 0));
+    let template = |signed| {
+        let keys = format!(
+            "signature = {{ scheme = \"hmac\", secrets = [{{ env = \"BILLING_KEY\" }}], signed = \"{signed}\", headers = {{ X = \"{{signature}}\" }} }}"
+        );
+        let config =
+            good(&format!("[endpoints.a]\nurl = \"https://a.example/\"\n{keys}\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n"));
+        config.warnings.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+    };
+    assert!(template("{timestamp}.{body}").is_empty());
+    assert_eq!(template("{timestamp}.{path}"), ["the signature does not cover `{body}`"]);
 }
 
 #[test]
