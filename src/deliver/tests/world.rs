@@ -310,19 +310,20 @@ impl World {
 
     pub(super) fn post_accepted(&self, id: &str, accepted: SystemTime) {
         let reserve = |bytes, share: &mut _| self.account.reserve(bytes, share).unwrap();
-        self.post_with(id, "{\"n\": 1.0}", accepted, 0, reserve);
+        self.post_with(id, "{\"n\": 1.0}", accepted, reserve);
     }
 
     /// The same, with attempts that an earlier process has made.
     pub(super) fn post_tried(&self, id: &str, attempts: u32) {
         let reserve = |bytes, share: &mut _| self.account.reserve(bytes, share).unwrap();
-        self.post_with(id, "1", SystemTime::now(), attempts, reserve);
+        let (parcel, slot) = self.parcel(id, "1", SystemTime::now(), reserve);
+        self.handle.push(Delivery::new(parcel, 0, attempts, slot));
     }
 
     /// The same, with its id in its data.
     pub(super) fn post_saying(&self, id: &str) {
         let reserve = |bytes, share: &mut _| self.account.reserve(bytes, share).unwrap();
-        self.post_with(id, &format!("\"{id}\""), SystemTime::now(), 0, reserve);
+        self.post_with(id, &format!("\"{id}\""), SystemTime::now(), reserve);
     }
 
     /// Whether nothing could make room for one more.
@@ -333,17 +334,21 @@ impl World {
     /// The same into a queue that is full.
     pub(super) fn post_displacing(&self, id: &str) {
         let displace = |bytes, share: &mut _| self.account.displace(bytes, share).unwrap();
-        self.post_with(id, "1", SystemTime::now(), 0, displace);
+        self.post_with(id, "1", SystemTime::now(), displace);
     }
 
-    fn post_with(
+    fn post_with(&self, id: &str, data: &str, accepted: SystemTime, place: impl FnOnce(usize, &mut Share) -> Slot) {
+        let (parcel, slot) = self.parcel(id, data, accepted, place);
+        self.handle.push(Delivery::new(parcel, 0, 0, slot));
+    }
+
+    fn parcel(
         &self,
         id: &str,
         data: &str,
         accepted: SystemTime,
-        attempts: u32,
         place: impl FnOnce(usize, &mut Share) -> Slot,
-    ) {
+    ) -> (Arc<Parcel>, Slot) {
         let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
         let event = Event { id, event_type: "a.b", time, context: None, data, source: "/sidehook", cloud: None, trace: None };
         let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
@@ -351,7 +356,7 @@ impl World {
         let (prepared, _) = pipeline::prepare(&input, std::iter::once((&*endpoint, None))).unwrap();
         let mut share = self.ledger.share(prepared.footprint());
         let slot = place(prepared.footprint(), &mut share);
-        self.handle.push(Delivery::new(Parcel::new(prepared, accepted, share), 0, attempts, slot));
+        (Parcel::new(prepared, accepted, share), slot)
     }
 
     pub(super) async fn status(&self) -> Status {

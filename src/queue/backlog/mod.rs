@@ -9,6 +9,7 @@
 //! ones nor retries wait for the other kind for longer than one turn; and a key that has no entries takes no memory.
 
 mod fresh;
+mod lot;
 #[cfg(test)]
 mod simulation;
 
@@ -17,6 +18,7 @@ use std::{collections::BTreeMap, time::Instant};
 use smallvec::{SmallVec, smallvec};
 
 use self::fresh::Fresh;
+pub use self::lot::Lot;
 use crate::endpoint::Batch;
 
 /// How an endpoint's deliveries go out.
@@ -49,16 +51,6 @@ struct Entry<T> {
     ready: Instant,
 }
 
-/// What is attempted at once. It belongs to the backlog it came from, and goes back there.
-#[derive(Debug)]
-pub struct Lot<T> {
-    entries: SmallVec<[Entry<T>; 1]>,
-    /// A batch's id, once it has one.
-    pub id: Option<Box<str>>,
-    /// The other half of what this one was split from, where it must wait for this one.
-    then: Option<Box<Lot<T>>>,
-}
-
 /// An endpoint's deliveries that are not being attempted.
 #[derive(Debug)]
 pub struct Backlog<T> {
@@ -83,44 +75,6 @@ type Due = (Instant, u64);
 enum Place {
     Fresh(u64),
     Parked(Due),
-}
-
-impl<T> Lot<T> {
-    fn of(entries: SmallVec<[Entry<T>; 1]>) -> Lot<T> {
-        Lot { entries, id: None, then: None }
-    }
-
-    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> {
-        self.entries.iter().map(|entry| &entry.item)
-    }
-
-    /// How many it stands for, with those that must wait for it.
-    pub fn weight(&self) -> usize {
-        self.entries.len() + self.then.as_ref().map_or(0, |then| then.weight())
-    }
-
-    pub fn items_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
-        self.entries.iter_mut().map(|entry| &mut entry.item)
-    }
-
-    fn has_key(&self, key: u64) -> bool {
-        self.entries.iter().any(|entry| entry.key == key) || self.then.as_ref().is_some_and(|then| then.has_key(key))
-    }
-
-    /// Each of its keys once.
-    fn keys(&self) -> SmallVec<[u64; 1]> {
-        let mut keys: SmallVec<[u64; 1]> = self.entries.iter().map(|entry| entry.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
-    }
-
-    /// Its entries, and those of all that must wait for it.
-    fn into_entries(self) -> Vec<Entry<T>> {
-        let mut entries: Vec<_> = self.entries.into_iter().collect();
-        entries.extend(self.then.map(|then| then.into_entries()).into_iter().flatten());
-        entries
-    }
 }
 
 impl<T: Item> Backlog<T> {
