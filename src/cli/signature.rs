@@ -156,3 +156,39 @@ fn named<T: Copy>(name: &str, names: &[(&str, T)]) -> Result<T, String> {
     let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     found.ok_or_else(|| format!("`{name}` is none of {}", all.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn a_right_signature_may_be_of_another_time() {
+        let judged = |typed: &[&str], timestamp, expires| {
+            let line = ["", "--scheme", "github", "--secret", "x"].iter().chain(typed);
+            let now = UNIX_EPOCH + Duration::from_millis(1_000_500);
+            Line::parse_from(line).flags.judge(Ok(Verified { timestamp, expires }), now)
+        };
+        let minute = &["--tolerance", "1m"][..];
+        for (typed, timestamp, expires, told) in [
+            (&[][..], None, None, Ok("the signature verifies")),
+            (&[], Some(10), Some(1000), Ok("the signature verifies, made 990 s ago")),
+            (&[], Some(10), Some(999), Err("the signature expired 1 s ago")),
+            (minute, Some(940), None, Ok("the signature verifies, made 60 s ago")),
+            (minute, Some(939), None, Err("the signature was made 61 s ago: more than the tolerance, 60s")),
+            (minute, Some(1060), None, Ok("the signature verifies, made 60 s in the future")),
+            (minute, Some(1061), None, Err("the signature was made 61 s in the future: more than the tolerance, 60s")),
+            (minute, None, None, Err("the signature does not cover the time, so its age is not known")),
+        ] {
+            let told = told.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(judged(typed, timestamp, expires), told, "{typed:?} {timestamp:?} {expires:?}");
+        }
+    }
+}

@@ -2,11 +2,13 @@
 //!
 //! Comes in: a [`Scheme`], data that says which bytes are signed and which headers carry the result, and the secrets.
 //! Goes out: a [`Signer`], which writes those headers for each attempt anew, and can tell whether those of a request that
-//! arrived are right. The time, the id and the bytes are arguments; nothing here keeps state.
+//! arrived are right; of a receiver, who may know public keys only, a [`Verifier`]. A [`Mask`] keeps secrets out of texts
+//! for people. The time, the id and the bytes are arguments; nothing here keeps state.
 //!
 //! ```text
 //!  template ─► scheme ─► Signer::new ─► sign   ─► headers
 //!  secret ───► mac ─────────┘      └──► verify ─► Verified
+//!     └──────► mask
 //! ```
 //!
 //! **Invariant:** whatever could be wrong with a scheme or a secret is an [`Error`] of [`Signer::new`]; signing cannot
