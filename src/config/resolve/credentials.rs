@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** no header is written twice, and none that sidehook or HTTP itself writes is replaced, but `user-agent`.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 use http::{
@@ -146,27 +146,12 @@ fn oauth2(
     let body = serde_urlencoded::to_string(pairs).unwrap_or_default();
     let target = target.ok()?;
     let mut own = vec![Secret::new(form(password.expose())), password, Secret::new(encoded)];
-    own.extend((!id.value.is_literal()).then_some(client));
-    if !token_url.value.is_literal() {
-        own.extend(parts(&target));
-        own.push(url);
-    }
-    // One may be a part of another.
-    own.sort_by_key(|secret| Reverse(secret.expose().len()));
-    own.dedup();
+    own.extend((!id.value.is_literal() && sign::is_telling(client.expose())).then_some(client));
+    own.extend(target.hidden(!token_url.value.is_literal()));
+    own.extend((!token_url.value.is_literal()).then_some(url));
     secrets.extend(own.iter().cloned());
     let auth = OAuth2 { target, authorization: sensitive(authorization), body: body.into(), secrets: own };
     Some(Auth::OAuth2(Arc::new(auth)))
-}
-
-/// What a server may repeat of a secret URL: the path, the query, its values.
-fn parts(target: &Target) -> Vec<Secret> {
-    let uri = &target.path_and_query;
-    let query = uri.query().unwrap_or_default();
-    let values = query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
-    let parts = [uri.path(), query].into_iter().chain(values);
-    // Shorter ones stand in other texts by chance.
-    parts.filter(|part| part.len() >= 4).map(|part| Secret::new(part.to_owned())).collect()
 }
 
 /// RFC 7617, in UTF-8.
