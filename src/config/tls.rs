@@ -44,7 +44,7 @@ pub(super) fn authorities(text: &str) -> Result<Vec<Box<[u8]>>, Error> {
 }
 
 /// A certificate with those that lead from it to an authority, and its key.
-pub(super) fn identity(chain: Vec<CertificateDer<'static>>, key: &str) -> Result<Identity, Error> {
+pub(super) fn identity(chain: &[CertificateDer<'_>], key: &str) -> Result<Identity, Error> {
     let der = match PrivateKeyDer::from_pem_slice(key.as_bytes()) {
         Ok(der) => der,
         // PKCS#8 says so in its first line, PKCS#1 and SEC1 in the next.
