@@ -2,13 +2,13 @@
 //!
 //! **Invariant:** what comes out can be used: certificates are certificates, and a key is that of its certificate.
 
+use memchr::memmem;
 use rustls::{
-    InconsistentKeys, RootCertStore,
+    RootCertStore,
     pki_types::{
         CertificateDer, PrivateKeyDer, ServerName,
         pem::{self, PemObject},
     },
-    sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
 
@@ -44,7 +44,7 @@ pub(super) fn authorities(text: &str) -> Result<Vec<Box<[u8]>>, Error> {
 }
 
 /// A certificate with those that lead from it to an authority, and its key.
-pub(super) fn identity(chain: Vec<CertificateDer<'static>>, key: &str) -> Result<Identity, Error> {
+pub(super) fn identity(chain: &[CertificateDer<'_>], key: &str) -> Result<Identity, Error> {
     let der = match PrivateKeyDer::from_pem_slice(key.as_bytes()) {
         Ok(der) => der,
         // PKCS#8 says so in its first line, PKCS#1 and SEC1 in the next.
@@ -58,11 +58,10 @@ pub(super) fn identity(chain: Vec<CertificateDer<'static>>, key: &str) -> Result
     };
     let key = rustls::crypto::ring::default_provider().key_provider.load_private_key(der);
     let key = key.map_err(|error| Error::Unusable(error.to_string()))?;
-    match CertifiedKey::new(chain, key).keys_match() {
-        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Error::Mismatch),
-        // A certificate that cannot be read here, such as one of X.509 v1, may be all that its receiver wants.
-        _ => Ok(identity),
-    }
+    // A certificate holds its key as it is. One that cannot be read here, as one of X.509 v1, may be what its receiver wants.
+    let public = key.public_key();
+    let is_its_own = public.is_none_or(|public| chain.first().is_some_and(|first| memmem::find(first, &public).is_some()));
+    if is_its_own { Ok(identity) } else { Err(Error::Mismatch) }
 }
 
 /// Whether a certificate can be made out to `name`.

@@ -55,12 +55,11 @@ impl Tokens {
         refused: Option<&Token>,
         deadline: Instant,
     ) -> Result<Token, Failure> {
-        let asked = Instant::now();
         let mut fetched = self.ask(transport, auth, refused);
         match timeout_at(deadline, fetched.wait_for(Option::is_some)).await {
             Ok(Ok(answer)) => answer.clone().unwrap_or_else(|| Err(no_token(auth, "there is no answer"))),
             Ok(Err(_)) => Err(no_token(auth, "the fetch was broken off")),
-            Err(_) => Err(no_token(auth, &format!("no answer within {:?}", deadline - asked))),
+            Err(_) => Err(no_token(auth, "no answer within the endpoint's `timeout`")),
         }
     }
 
@@ -112,7 +111,11 @@ async fn fetch_once<T: Transport>(transport: &T, auth: &OAuth2, number: u64) -> 
         return Err(refused(&format!("it answered {}{}", head.status, reason(auth, &body))));
     }
     let answer: Answer<'_> = serde_json::from_slice(&body).map_err(|error| {
-        refused(if error.classify() == Category::Data { "its answer has no `access_token`" } else { "its answer is no JSON" })
+        refused(match error.classify() {
+            Category::Data => "its answer has no `access_token`",
+            Category::Eof => "its answer is not whole",
+            Category::Io | Category::Syntax => "its answer is no JSON",
+        })
     })?;
     // Many leave it out who mean a bearer token.
     if answer.token_type.is_some_and(|name| !name.eq_ignore_ascii_case("bearer")) {

@@ -235,6 +235,7 @@ impl Wait<'_> {
             _ if is_over && self.connection.seen.bytes() == 0 => {
                 failure(ErrorCode::Reset, "the receiver closed the connection without a word: it may not speak HTTP/2")
             }
+            Some(_) if refused => failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", chain(error))),
             None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
             Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),
             Some(_) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", chain(error))),
@@ -251,3 +252,27 @@ const STREAMS: usize = 100;
 
 /// Receivers that are remembered.
 const MOST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Proxy;
+
+    #[test]
+    fn a_place_is_for_one_identity_alone_also_when_that_is_gone() {
+        let links = SharedLinks::default();
+        let place = |settings, proxy| {
+            let target = Target::parse("https://a.example/", false).unwrap();
+            links.place(&Target { tls_settings: settings, proxy, ..target })
+        };
+        let mut places = vec![place(None, None)];
+        for name in ["a", "b", "c"] {
+            places.push(place(Some(Arc::new(Tls { server_name: Some(name.into()), ..Tls::default() })), None));
+            let authorization = Some(http::HeaderValue::from_static(name));
+            places.push(place(None, Some(Arc::new(Proxy { host: "p".into(), port: 1, authorization }))));
+        }
+        for (n, place) in places.iter().enumerate() {
+            assert!(!places[..n].iter().any(|other| Arc::ptr_eq(other, place)), "{n}");
+        }
+    }
+}

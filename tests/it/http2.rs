@@ -136,9 +136,9 @@ async fn what_a_receiver_that_leaves_has_not_looked_at_is_sent_again_and_is_no_a
         _ => Turn::Hang,
     })
     .await;
-    let sidecar = receiver.sidecar("concurrency = 10").await;
-    assert_eq!(sidecar.event(events(1, 40)).await.status, 202);
-    let lines = sidecar.logged("delivered", 40).await;
+    let sidecar = receiver.sidecar("concurrency = 30").await;
+    assert_eq!(sidecar.event(events(1, 30)).await.status, 202);
+    let lines = sidecar.logged("delivered", 30).await;
     assert!(lines.iter().all(|line| line["attempt"] == 1), "{lines:?}");
     assert!(sidecar.log().iter().all(|line| line["outcome"] != "retrying"));
 }

@@ -309,6 +309,9 @@ async fn a_certificate_of_x_509_v1_is_for_its_receiver_to_judge() {
     let keys = "tls = { certificate = \"own.pem\", key = \"own.key\" }";
     let refused = Sidecar::refusal(folder.path(), &everything_to(&[("hook", "https://localhost:1/", keys)])).await;
     assert!(refused.is_none(), "{refused:?}");
+    write(folder.path(), "own.key", &KeyPair::generate().unwrap().serialize_pem());
+    let refused = Sidecar::refusal(folder.path(), &everything_to(&[("hook", "https://localhost:1/", keys)])).await;
+    assert!(refused.unwrap().to_string().contains("the private key is not that of the certificate"));
 }
 
 #[tokio::test]

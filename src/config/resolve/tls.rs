@@ -36,7 +36,7 @@ pub(super) fn resolve(own: &raw::Tls, typed: &raw::Tls, uses_tls: bool, scope: &
             let (chain, secret) = (file("tls.certificate", certificate, scope), scope.reveal(key));
             let (chain, secret) = (chain?, secret?);
             let chain = refuse("tls.certificate", &certificate.span, tls::certificates(chain.expose()), scope)?;
-            Some(refuse("tls.key", &key.span, tls::identity(chain, secret.expose()), scope)?)
+            Some(refuse("tls.key", &key.span, tls::identity(&chain, secret.expose()), scope)?)
         }
         (Some(at), None) => {
             scope.error(Code::MissingKey, &at.span, "`tls.certificate` needs `tls.key`");

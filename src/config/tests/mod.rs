@@ -378,3 +378,31 @@ fn a_file_that_is_missing_empty_or_no_text_is_an_error() {
     assert_eq!(code(), Ok(()));
     assert_eq!(load(&path).unwrap_or_else(|problems| panic!("{problems}")).files, [path.clone(), folder.path().join("url")]);
 }
+
+#[test]
+fn tokens_have_the_proxy_of_their_own_server() {
+    let outside = Outside {
+        variable: Box::new(|name| match name {
+            "HTTPS_PROXY" => Ok("http://me:hunter2@p:1".to_owned()),
+            "NO_PROXY" => Ok("idp.example".to_owned()),
+            _ => Err(VarError::NotPresent),
+        }),
+        file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+    };
+    for (url, token_url, keys, expected) in [
+        ("https://a.example/", "https://b.example/", "", (true, true)),
+        ("https://a.example/", "https://idp.example/", "", (true, false)),
+        ("http://a.example/", "https://b.example/", "", (false, true)),
+        ("https://a.example/", "https://b.example/", "proxy = \"none\"", (false, false)),
+        ("https://localhost/", "https://idp.example/", "proxy = \"http://me:hunter2@q:1\"", (false, true)),
+    ] {
+        let auth = format!("{{ type = \"oauth2\", token_url = \"{token_url}\", client_id = \"a\", client_secret = \"b\" }}");
+        let source = format!("[endpoints.a]\nurl = \"{url}\"\nauth = {auth}\n{keys}\n");
+        let config = parse(&source, Path::new("conf/sidehook.toml"), &outside).unwrap_or_else(|problems| panic!("{problems}"));
+        let endpoint = &config.endpoints[0];
+        let Some(Auth::OAuth2(auth)) = &endpoint.auth else { panic!("{source}") };
+        assert_eq!((endpoint.target.proxy.is_some(), auth.target.proxy.is_some()), expected, "{source}");
+        let is_secret = |secrets: &[Secret]| secrets.iter().any(|secret| secret.expose() == "hunter2");
+        assert_eq!((is_secret(&endpoint.secrets), is_secret(&auth.secrets)), (expected.0 || expected.1, expected.1), "{source}");
+    }
+}
