@@ -16,7 +16,7 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jaq_core::{Compiler, Ctx, Vars, data::JustLut};
 use jaq_json::Val;
 use sha2::Sha256;
@@ -24,7 +24,7 @@ use sidehook::{
     encode::{Format, Shape},
     envelope::Envelope,
     event::{Event, Time},
-    sign::{Scheme, Secret, Signer, Stamp},
+    sign::{Scheme, Secret, Signer, Stamp, Template},
     transform::{Input, Library},
 };
 
@@ -35,12 +35,14 @@ fn main() -> ExitCode {
     let mut tell = |what: &str, (ours, floor): (f64, f64), limit: f64| {
         let ratio = ours / floor;
         good &= ratio <= limit;
-        println!("{what:<46} {ours:9.3} / {floor:9.3} = {ratio:.2} (at most {limit})");
+        let held = if limit.is_finite() { format!("at most {limit}") } else { "told, not held".to_owned() };
+        println!("{what:<50} {ours:9.3} / {floor:9.3} = {ratio:.2} ({held})");
     };
-    tell("JSON passthrough with HMAC / copy with HMAC", passthrough(&data, "x-signature"), 1.15);
-    // Told, not held: more and longer headers than an HMAC needs.
-    for scheme in ["standard", "github"] {
-        tell(&format!("the same in {scheme} / copy with HMAC"), passthrough(&data, scheme), f64::INFINITY);
+    tell("JSON passthrough with HMAC / copy with HMAC", passthrough(&data, bare_hmac()), 1.15);
+    // These write more and longer headers than an HMAC needs.
+    for name in ["x-signature", "standard", "github"] {
+        let scheme = Scheme::preset(name).unwrap();
+        tell(&format!("the same in {name} / copy with HMAC"), passthrough(&data, scheme), f64::INFINITY);
     }
     for (name, format) in [("XML", Format::Xml { root: "notification".into() }), ("form", Format::Form)] {
         tell(&format!("{name} / serde_json parse into a Value"), encoded(&data, format), 2.5);
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
     }
     let bytes = filter_bytes();
     good &= bytes <= 16.0 * 1024.0;
-    println!("{:<46} {:9.1} KiB (at most 16)", "a compiled filter, by resident memory", bytes / 1024.0);
+    println!("{:<50} {:9.1} KiB (at most 16)", "a compiled filter, by resident memory", bytes / 1024.0);
     if good { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
@@ -69,10 +71,16 @@ fn event(data: &str) -> Event<'_> {
     }
 }
 
-fn passthrough(data: &str, scheme: &str) -> (f64, f64) {
+/// `hmac` at its least: the body alone, in one header.
+fn bare_hmac() -> Scheme {
+    let header = (HeaderName::from_static("x-signature"), Template::parse("{signature}").unwrap());
+    Scheme::hmac(Template::parse("{body}").unwrap(), vec![header])
+}
+
+fn passthrough(data: &str, scheme: Scheme) -> (f64, f64) {
     let shape = shape(Envelope::None, Format::Json);
     let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-    let signer = Signer::new(Scheme::preset(scheme).unwrap(), &[secret]).unwrap();
+    let signer = Signer::new(scheme, &[secret]).unwrap();
     let mut headers = HeaderMap::with_capacity(8);
     let key = Hmac::<Sha256>::new_from_slice(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     let event = event(data);

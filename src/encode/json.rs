@@ -8,9 +8,9 @@ use super::{Body, Node, md5_hex};
 
 /// Writes `node`; where `data` is one of its texts (the same memory), its place is noted.
 pub(super) fn write(node: &Node<'_>, data: &str) -> Body {
-    let mut json = Json { bytes: Vec::with_capacity(length(node)), data, data_at: None };
+    let mut json = Json { body: Body { bytes: Vec::with_capacity(length(node)), data_at: None }, data };
     json.node(node, 0..0);
-    Body { bytes: json.bytes, data_at: json.data_at }
+    json.body
 }
 
 /// How many bytes `node` is as JSON.
@@ -29,9 +29,8 @@ pub(super) fn length(node: &Node<'_>) -> usize {
 }
 
 struct Json<'a> {
-    bytes: Vec<u8>,
+    body: Body,
     data: &'a str,
-    data_at: Option<Range<usize>>,
 }
 
 impl Json<'_> {
@@ -40,13 +39,13 @@ impl Json<'_> {
         match *node {
             Node::Integer(number) => self.raw(&number.to_string()),
             Node::Json(text) => {
-                let start = self.bytes.len();
+                let start = self.body.bytes.len();
                 self.raw(text);
                 if std::ptr::eq(text, self.data) {
-                    self.data_at = Some(start..self.bytes.len());
+                    self.body.data_at = Some(start..self.body.bytes.len());
                 }
             }
-            Node::Md5 => self.quoted(&md5_hex(&self.bytes[before])),
+            Node::Md5 => self.quoted(&md5_hex(&self.body.bytes[before])),
             Node::Null => self.raw("null"),
             Node::Object(fields) => self.object(fields),
             Node::Text(text) => self.quoted(text),
@@ -62,9 +61,9 @@ impl Json<'_> {
             }
             self.quoted(name);
             self.raw(":");
-            let start = self.bytes.len();
+            let start = self.body.bytes.len();
             self.node(node, before);
-            before = start..self.bytes.len();
+            before = start..self.body.bytes.len();
         }
         self.raw("}");
     }
@@ -76,6 +75,6 @@ impl Json<'_> {
     }
 
     fn raw(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.body.bytes.extend_from_slice(text.as_bytes());
     }
 }
