@@ -14,7 +14,7 @@ use jaq_core::{
     path::Part,
 };
 
-use super::{balance::balance, error::Error, place};
+use super::{balance::balance, error::Error, place, update::make};
 
 /// A name with its number of arguments.
 pub(super) type Name<'s> = (&'s str, usize);
@@ -218,6 +218,9 @@ impl<'s> Check<'s> {
 
     fn operation(&mut self, term: &mut Term<&'s str>) {
         let Term::BinOp(left, operator, right) = term else { return };
+        if let BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateAlt | BinaryOp::UpdateMath(_) = operator {
+            make(left);
+        }
         self.term(left);
         self.term(right);
         match operator {
@@ -305,6 +308,9 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Stands for `*`: no name that an expression could use.
 pub(super) const MULTIPLY: Name<'static> = ("!multiply", 2);
+
+/// Makes what a step of a path that is changed steps into.
+pub(super) const MADE: Name<'static> = ("!made", 1);
 
 /// Makes a text of what stands in one.
 pub(super) const TEXT: Name<'static> = ("!text", 0);

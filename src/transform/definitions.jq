@@ -20,12 +20,6 @@ def del(f): [path(f)] as $paths | if any($paths[][]; isobject) then f |= empty e
 def pick(f): [path_value(f)] | pick_;
 def tostream: path(def r: (.[]? | r), .; r) as $p | getpath($p) | reduce path(.[]?) as $q ([$p, .]; [$p + $q]);
 
-# Objects
-def from_entries: reduce (.[] | {
-    (if .key == null then .k // .name // .Name // .K // .Key else .key end | if isstring then . else tojson end):
-    (if has("value") then .value elif has("v") then .v else .Value end) }) as $x ({}; . + $x);
-def with_entries(f): to_entries | map(f) | from_entries;
-
 # Regular expressions
 def scan_(re; flags): matches(re; flags)[] | [.[].string] | if length > 1 then .[1:] else .[0] end;
 def scan(re; flags): scan_(re; "g" + flags);

@@ -24,6 +24,7 @@ mod natives;
 mod paths;
 mod read;
 mod regex;
+mod update;
 mod write;
 
 use std::{

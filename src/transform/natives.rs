@@ -4,17 +4,17 @@
 
 use data_encoding::{BASE32, BASE64_NOPAD, Encoding};
 use jaq_core::{
-    Error as JqError,
+    Error as JqError, Native, ValT as _,
     box_iter::box_once,
     data::JustLut,
     native::{Fun, bome, run, v},
 };
-use jaq_json::{Num, Val};
+use jaq_json::{Map, Num, Val};
 use jaq_std::ValT as _;
 
 use super::{
     LARGEST, RunError,
-    check::{MULTIPLY, TEXT, WHOLE},
+    check::{MADE, MULTIPLY, TEXT, WHOLE},
     paths, read, regex, write,
 };
 
@@ -28,41 +28,54 @@ macro_rules! native {
     ($name:expr, 1, $native:expr) => {
         run(($name, v(1), |mut cv| {
             let argument = cv.0.pop_var();
-            bome($native(cv.1, argument))
+            bome($native(cv.1, &argument))
         }))
     };
     ($name:expr, 2, $native:expr) => {
         run(($name, v(2), |mut cv| {
             let last = cv.0.pop_var();
             let first = cv.0.pop_var();
-            bome($native(cv.1, first, last))
+            bome($native(cv.1, &first, &last))
         }))
     };
 }
 
 pub(super) fn own() -> impl Iterator<Item = Fun<JustLut<Val>>> {
     [
-        native!(MULTIPLY.0, 2, |_, left, right| multiply(left, right)),
+        run((MULTIPLY.0, v(2), |mut cv| {
+            let right = cv.0.pop_var();
+            let left = cv.0.pop_var();
+            bome(multiply(left, right))
+        })),
+        (
+            MADE.0,
+            v(1),
+            Native::new(|cv| box_once(Ok(cv.1))).with_update(|mut cv, update| {
+                let step = cv.0.pop_var();
+                update(paths::made(cv.1, &step))
+            }),
+        ),
         native!(TEXT.0, 0, to_string),
         native!(WHOLE.0, 0, |value| Ok(whole(value))),
-        native!("decode_base32", 0, |text| decoded(text, &BASE32, "base32")),
-        native!("decode_base64", 0, |text| decoded(text, &BASE64_NOPAD, "base64")),
+        native!("decode_base32", 0, |text| decoded(&text, &BASE32, "base32")),
+        native!("decode_base64", 0, |text| decoded(&text, &BASE64_NOPAD, "base64")),
         native!("delpaths_", 1, paths::delete),
-        native!("edits_", 2, regex::edits),
+        native!("edits_", 2, |text, regex, flags| regex::edits(&text, regex, flags)),
         native!("encode_base32", 0, |text| Ok(Val::from(BASE32.encode(bytes(&text)?)))),
+        native!("from_entries", 0, from_entries),
         native!("fromjson", 0, from_json),
         native!("join", 1, join),
         run(("joined_", v(0), |cv| match Joined::new(cv.1) {
             Ok(joined) => Box::new(joined.map(|text| Ok(text?))),
             Err(error) => box_once(Err(error.into())),
         })),
-        native!("ltrimstr", 1, |value, prefix| Ok(trim(value, &prefix, <[u8]>::strip_prefix))),
-        native!("matches", 2, regex::matches),
+        native!("ltrimstr", 1, |value, prefix| Ok(trim(value, prefix, <[u8]>::strip_prefix))),
+        native!("matches", 2, |text, regex, flags| regex::matches(&text, regex, flags)),
         native!("pick_", 0, paths::pick),
         native!("replace_", 2, replace),
-        native!("rtrimstr", 1, |value, suffix| Ok(trim(value, &suffix, <[u8]>::strip_suffix))),
-        native!("setpath_", 2, |value, path, new| paths::set(value, paths::path(&path)?, new)),
-        native!("split_", 2, regex::split),
+        native!("rtrimstr", 1, |value, suffix| Ok(trim(value, suffix, <[u8]>::strip_suffix))),
+        native!("setpath_", 2, |value, path, new: &Val| paths::set(value, paths::path(path)?, new.clone())),
+        native!("split_", 2, |text, regex, flags| regex::split(&text, regex, flags)),
         native!("tojson", 0, |value| to_json(&value)),
         native!("tonumber", 0, to_number),
         native!("tostring", 0, to_string),
@@ -141,6 +154,23 @@ fn from_json(value: Val) -> Result {
     read::checked(text).map_err(|why| JqError::str(format_args!("not JSON: {why}")))
 }
 
+/// jq takes many names for key and value, and makes a text of any key.
+fn from_entries(value: Val) -> Result {
+    let mut object = Map::default();
+    for entry in value.values() {
+        let entry = entry?;
+        let Val::Obj(entry) = &entry else { return Err(JqError::index(entry, Val::from("key".to_owned()))) };
+        let get = |name: &str| entry.get(&Val::from(name.to_owned()));
+        let is_true = |key: &&Val| !matches!(key, Val::Null | Val::Bool(false));
+        let key = get("key").filter(|key| **key != Val::Null);
+        let key = key.or_else(|| ["k", "name", "Name", "K", "Key"].into_iter().filter_map(get).find(is_true));
+        let key = to_string(key.cloned().unwrap_or_default())?;
+        let value = get("value").or_else(|| get("v")).or_else(|| get("Value"));
+        object.insert(key, value.cloned().unwrap_or_default());
+    }
+    Ok(Val::obj(object))
+}
+
 fn to_number(value: Val) -> Result {
     match &value {
         Val::Num(_) => Ok(value),
@@ -157,9 +187,9 @@ fn trim(value: Val, part: &Val, strip: impl for<'a> Fn(&'a [u8], &[u8]) -> Optio
     strip(text, part).map(|rest| value.as_sub_str(rest)).unwrap_or(value)
 }
 
-fn join(value: Val, separator: Val) -> Result {
+fn join(value: Val, separator: &Val) -> Result {
     let Val::Arr(pieces) = &value else { return Err(JqError::typ(value, "array")) };
-    let separator = match &separator {
+    let separator = match separator {
         Val::Null => &[],
         other => bytes(other)?,
     };
@@ -178,8 +208,8 @@ fn join(value: Val, separator: Val) -> Result {
     Ok(Val::utf8_str(out))
 }
 
-fn replace(value: Val, from: Val, to: Val) -> Result {
-    let (text, from, to) = (bytes(&value)?, bytes(&from)?, bytes(&to)?);
+fn replace(value: Val, from: &Val, to: &Val) -> Result {
+    let (text, from, to) = (bytes(&value)?, bytes(from)?, bytes(to)?);
     let found: Vec<usize> = memchr::memmem::find_iter(text, from).collect();
     if found.is_empty() {
         return Ok(value);
@@ -195,8 +225,8 @@ fn replace(value: Val, from: Val, to: Val) -> Result {
 }
 
 /// Without padding too, as jq takes it.
-fn decoded(value: Val, encoding: &Encoding, name: &str) -> Result {
-    let text = bytes(&value)?;
+fn decoded(value: &Val, encoding: &Encoding, name: &str) -> Result {
+    let text = bytes(value)?;
     let bare = text.trim_ascii_end();
     let bare = &bare[..bare.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1)];
     let padded;

@@ -17,25 +17,34 @@ pub(super) fn path(value: &Val) -> Result<&[Val]> {
     }
 }
 
+/// The value as the step of a path finds a place in it, if it can.
+pub(super) fn made(value: Val, step: &Val) -> Val {
+    match (value, step) {
+        (Val::Null, Val::TStr(_)) => Val::obj(Map::default()),
+        (Val::Null, Val::Num(_)) => made(Val::Arr(Rc::default()), step),
+        (Val::Arr(mut array), Val::Num(number)) => {
+            if let Some(at) = index(number, array.len()).filter(|at| *at >= array.len() && *at <= array.len() + GROWTH) {
+                Rc::make_mut(&mut array).resize(at + 1, Val::Null);
+            }
+            Val::Arr(array)
+        }
+        (value, _) => value,
+    }
+}
+
 /// The value with `new` at the path.
 pub(super) fn set(value: Val, path: &[Val], new: Val) -> Result {
     let Some((step, rest)) = path.split_first() else { return Ok(new) };
-    match (value, step) {
-        (Val::Null, Val::TStr(_)) => set(Val::obj(Map::default()), path, new),
-        (Val::Null, Val::Num(_)) => set(Val::Arr(Rc::default()), path, new),
+    match (made(value, step), step) {
         (Val::Obj(mut object), Val::TStr(_)) => {
             let place = Rc::make_mut(&mut object).entry(step.clone()).or_default();
             *place = set(std::mem::take(place), rest, new)?;
             Ok(Val::Obj(object))
         }
         (Val::Arr(mut array), Val::Num(number)) => {
-            let at = index(number, array.len()).ok_or_else(|| error("a negative index is out of bounds"))?;
-            if at > array.len() + GROWTH {
-                return Err(error("an index is far out of bounds"));
-            }
-            let elements = Rc::make_mut(&mut array);
-            elements.resize(elements.len().max(at + 1), Val::Null);
-            let place = &mut elements[at];
+            let at = index(number, array.len()).filter(|at| *at < array.len());
+            let at = at.ok_or_else(|| error("an index is out of bounds"))?;
+            let place = &mut Rc::make_mut(&mut array)[at];
             *place = set(std::mem::take(place), rest, new)?;
             Ok(Val::Arr(array))
         }
@@ -53,8 +62,8 @@ pub(super) fn pick(value: Val) -> Result {
 }
 
 /// The value without what the paths lead to.
-pub(super) fn delete(value: Val, paths: Val) -> Result {
-    let Val::Arr(paths) = &paths else { return Err(JqError::typ(paths, "array")) };
+pub(super) fn delete(value: Val, paths: &Val) -> Result {
+    let Val::Arr(paths) = paths else { return Err(JqError::typ(paths.clone(), "array")) };
     let paths: Vec<&[Val]> = paths.iter().map(path).collect::<Result<_>>()?;
     if paths.is_empty() { Ok(value) } else { without(value, &paths) }
 }

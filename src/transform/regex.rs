@@ -9,9 +9,9 @@ use regex_bites::bytes::{Captures, Match, Regex, RegexBuilder};
 use super::natives::{Result, bytes, error};
 
 /// Of each match an array: the whole match, then its groups, as jq's `match` shows them.
-pub(super) fn matches(value: Val, regex: Val, flags: Val) -> Result {
-    let pattern = Pattern::new(&regex, &flags)?;
-    let text = bytes(&value)?;
+pub(super) fn matches(value: &Val, regex: &Val, flags: &Val) -> Result {
+    let pattern = Pattern::new(regex, flags)?;
+    let text = bytes(value)?;
     let names: Vec<Val> =
         pattern.regex.capture_names().map(|name| name.map_or(Val::Null, |name| Val::from(name.to_owned()))).collect();
     let (mut at, mut before) = (0, 0);
@@ -38,10 +38,10 @@ pub(super) fn matches(value: Val, regex: Val, flags: Val) -> Result {
 }
 
 /// The text in pieces: what matches is an object of its named groups, what stands between is a text.
-pub(super) fn edits(value: Val, regex: Val, flags: Val) -> Result {
-    let pattern = Pattern::new(&regex, &flags)?;
+pub(super) fn edits(value: &Val, regex: &Val, flags: &Val) -> Result {
+    let pattern = Pattern::new(regex, flags)?;
     let names: Vec<_> = pattern.regex.capture_names().map(|name| name.map(key)).collect();
-    pattern.pieces(&value, |captures, pieces| {
+    pattern.pieces(value, |captures, pieces| {
         let named = captures.iter().zip(&names).filter_map(|(group, name)| Some((group, name.clone()?)));
         let named = named.map(|(group, name)| (name, group.map_or(Val::Null, |group| value.as_sub_str(group.as_bytes()))));
         pieces.push(Val::obj(named.collect()));
@@ -49,8 +49,8 @@ pub(super) fn edits(value: Val, regex: Val, flags: Val) -> Result {
 }
 
 /// What stands between the matches.
-pub(super) fn split(value: Val, regex: Val, flags: Val) -> Result {
-    Pattern::new(&regex, &flags)?.pieces(&value, |_, _| {})
+pub(super) fn split(value: &Val, regex: &Val, flags: &Val) -> Result {
+    Pattern::new(regex, flags)?.pieces(value, |_, _| {})
 }
 
 struct Pattern {

@@ -36,6 +36,32 @@ fn what_jq_has_and_jaq_has_not_is_jqs() {
 }
 
 #[test]
+fn what_is_assigned_to_where_nothing_is_is_made() {
+    for (source, data, expected) in [
+        (".a.b = 1", "{}", r#"{"a":{"b":1}}"#),
+        (".a.b.c += 1", r#"{"a":null,"z":0}"#, r#"{"a":{"b":{"c":1}},"z":0}"#),
+        (".a[1] = 1", "{}", r#"{"a":[null,1]}"#),
+        (".[2] = 1", "[0]", "[0,null,1]"),
+        (".a.b //= 1", "{}", r#"{"a":{"b":1}}"#),
+        (".a.b *= 2", r#"{"a":{"b":2}}"#, r#"{"a":{"b":4}}"#),
+        ("(.a.b, .c) = 1", "{}", r#"{"a":{"b":1},"c":1}"#),
+        ("(.a | .b.c) = 1", "{}", r#"{"a":{"b":{"c":1}}}"#),
+        (".[].a.b = 1", "[{},null]", r#"[{"a":{"b":1}},{"a":{"b":1}}]"#),
+        (".[\"a\"][\"b\"] |= .", "{}", r#"{"a":{"b":null}}"#),
+        ("\"k\" as $k | .a[$k] = 1", "{}", r#"{"a":{"k":1}}"#),
+        (".a[-1] = 1", r#"{"a":[0,0]}"#, r#"{"a":[0,1]}"#),
+        (".a[(0, 1)] |= . + 1", r#"{"a":[1,1]}"#, r#"{"a":[2,2]}"#),
+    ] {
+        assert_eq!(value(&format!(".data | {source}"), data), expected, "{source}");
+    }
+    for (source, data) in
+        [(".a.b = 1", "[]"), (".a[0] = 1", r#"{"a":{}}"#), (".a.b = 1", r#"{"a":1}"#), (".[1000000000] = 1", "[]")]
+    {
+        assert!(run(&format!(".data | {source}"), data).is_err(), "{source} of {data}");
+    }
+}
+
+#[test]
 fn what_is_deleted_leaves_the_rest_in_its_order() {
     for (source, data, expected) in [
         ("del(.a)", r#"{"a":1,"b":2,"c":3,"d":4}"#, r#"{"b":2,"c":3,"d":4}"#),

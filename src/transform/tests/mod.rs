@@ -204,6 +204,7 @@ proptest! {
             ".", ".data", ".[]", ".[]?", ".a", "..", "|", ",", "+", "*", "-", "//", "(", ")", "[", "]", "{a: .}", "1", "\"x\"", "-0",
             "map(.)", "select(.)", "tojson", "fromjson?", "length?", "keys?", "as $x |", "$x", "reduce", "try", "def f: .;", "f", "==",
             "and", "not", "if . then 1 else 2 end", "@json", "ascii?", "implode?", "explode?", "add", "tobytes?", "nan", ".[1:]?", "=", "|=",
+            "del(.a)", ".a.b = 1", "gsub(\"e\";.)?", "tonumber?", "from_entries?", "pick(.a)?", "join(\".\")?", "00.5", ".[.]?", "tostream",
         ]), 1..9),
         data in prop::sample::select(vec!["null", "{\"a\":[1,\"b\",{\"c\":null}]}", "[[],{},\"\\u0000é\"]", "\"text\"", "-1.50"]),
     ) {
