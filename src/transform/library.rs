@@ -26,6 +26,8 @@ use super::{
 pub struct Library {
     definitions: Vec<Definition>,
     natives: Vec<&'static str>,
+    /// Those of them that are not jaq's.
+    own: BTreeSet<Name<'static>>,
 }
 
 struct Definition {
@@ -36,15 +38,15 @@ struct Definition {
 impl Library {
     pub fn new() -> Library {
         let ours = load::parse(include_str!("definitions.jq"), |parser| parser.defs()).unwrap_or_default();
-        let natives_of_ours: BTreeSet<_> = own().map(|native| (native.0, native.1.len())).collect();
+        let own: BTreeSet<Name<'_>> = own().map(|native| (native.0, native.1.len())).collect();
         let theirs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-        let theirs = theirs.filter(|def| !natives_of_ours.contains(&(def.name, def.args.len())));
+        let theirs = theirs.filter(|def| !own.contains(&(def.name, def.args.len())));
         let definitions = theirs.chain(ours).map(|mut def| {
             let mut check = Check::lenient();
             check.definition(&mut def);
             Definition { def, uses: check.used }
         });
-        Library { definitions: definitions.collect(), natives: natives().map(|native| native.0).collect() }
+        Library { definitions: definitions.collect(), natives: natives(&own).map(|native| native.0).collect(), own }
     }
 
     /// Makes a program of an expression.
@@ -100,7 +102,7 @@ impl Library {
                 used.extend(&definition.uses);
             }
         }
-        let natives = natives().filter(|native| used.contains(&(native.0, native.1.len()))).collect();
+        let natives = natives(&self.own).filter(|native| used.contains(&(native.0, native.1.len()))).collect();
         (self.definitions.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(definition, _)| definition).collect(), natives)
     }
 
@@ -166,10 +168,9 @@ fn described(expected: &str) -> String {
     }
 }
 
-fn natives() -> impl Iterator<Item = Fun<JustLut<Val>>> {
+fn natives(own_names: &BTreeSet<Name<'static>>) -> impl Iterator<Item = Fun<JustLut<Val>>> {
     let theirs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let is_ours: BTreeSet<_> = own().map(|native| (native.0, native.1.len())).collect();
-    theirs.filter(move |native| !is_ours.contains(&(native.0, native.1.len()))).chain(own())
+    theirs.filter(|native| !own_names.contains(&(native.0, native.1.len()))).chain(own())
 }
 
 /// Of an expression, in bytes.
