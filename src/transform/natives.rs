@@ -1,6 +1,7 @@
 //! Filters of our own, in place of jaq's where those have no bound, make what is no JSON, or are not jq's.
 //!
-//! **Invariant:** no text made here is larger than 1 MiB, and no value deeper than an event may be.
+//! **Invariant:** no text that is put together here is larger than 1 MiB, and no value that becomes one or is read from one is
+//! deeper than an event.
 
 use data_encoding::{BASE32, BASE64_NOPAD, Encoding};
 use jaq_core::{

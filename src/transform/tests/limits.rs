@@ -78,6 +78,27 @@ fn a_deep_or_wide_value_is_an_error_where_it_would_become_text() {
 }
 
 #[test]
+fn the_deepest_event_and_the_deepest_expression_have_room_together() {
+    let data = format!("{}{}", "[".repeat(127), "]".repeat(127));
+    let deep = format!("if . == 1 then 0{} else . end", " + 1".repeat(180));
+    for source in [
+        format!(".data | walk({deep})"),
+        format!(".data | .. |= ({deep})"),
+        format!(".data | first(.. | {deep})"),
+        ".data | tojson | fromjson".to_owned(),
+        ".data | del(.. | .a?)".to_owned(),
+    ] {
+        assert_eq!(value(&source, &data), data, "{source}");
+    }
+    for source in
+        ["[.data | tostream] | length", "[.data | ..] | length", "[.data | recurse] | length", "[.data | paths] | length + 1"]
+    {
+        assert_eq!(value(source, &data), "127", "{source}");
+    }
+    assert_eq!(value(".data | flatten", &data), "[]");
+}
+
+#[test]
 fn no_definition_hides_that_it_calls_itself() {
     let error = Library::new().compile("def f: def g($f): f; g(1); f").unwrap_err();
     assert_eq!((error.at(), error.to_string().contains("calls itself")), (18..19, true));
