@@ -114,33 +114,58 @@ impl Source {
     }
 }
 
-/// Where the bytes `part` of `value` stand in `written`, the same with TOML's escapes; `None` where it has others than one
-/// character long.
+/// Where the bytes `part` of `value` stand in `written`, the same with TOML's escapes.
 fn offsets(written: &str, value: &str, part: &Span) -> Option<Span> {
-    let (mut characters, mut at, mut found) = (written.char_indices(), 0, Vec::new());
+    let (mut rest, mut at, mut found) = (written, 0, Vec::new());
     for character in value.chars() {
-        let (offset, first) = characters.next()?;
-        found.push((at, offset));
-        if first == '\\' {
-            let (_, escaped) = characters.next()?;
-            let meant = match escaped {
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                other => other,
-            };
-            if meant != character {
-                return None;
-            }
-        } else if first != character {
+        rest = joined(rest);
+        found.push((at, written.len() - rest.len()));
+        let (meant, length) = unescaped(rest)?;
+        if meant != character {
             return None;
         }
+        rest = rest.get(length..)?;
         at += character.len_utf8();
     }
     found.push((at, written.len()));
     let offset = |wanted: usize| found.iter().rfind(|(at, _)| *at <= wanted).map(|(_, offset)| *offset);
     let start = offset(part.start.min(at.saturating_sub(1)))?;
     Some(start..offset(part.end)?.max(start + 1))
+}
+
+/// Behind a backslash at the end of a line, and the blanks and lines that it joins.
+fn joined(mut text: &str) -> &str {
+    while let Some(behind) = text.strip_prefix('\\') {
+        let next = behind.trim_start_matches([' ', '\t', '\r', '\n']);
+        if !behind[..behind.len() - next.len()].contains('\n') {
+            break;
+        }
+        text = next;
+    }
+    text
+}
+
+/// The first character that TOML means, and how many bytes it takes.
+fn unescaped(text: &str) -> Option<(char, usize)> {
+    let mut characters = text.chars();
+    let first = characters.next()?;
+    if first != '\\' {
+        return Some((first, first.len_utf8()));
+    }
+    let digits = match characters.next()? {
+        'b' => return Some(('\u{8}', 2)),
+        'e' => return Some(('\u{1b}', 2)),
+        'f' => return Some(('\u{c}', 2)),
+        'n' => return Some(('\n', 2)),
+        'r' => return Some(('\r', 2)),
+        't' => return Some(('\t', 2)),
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        other => return Some((other, 1 + other.len_utf8())),
+    };
+    let code = u32::from_str_radix(text.get(2..2 + digits)?, 16).ok()?;
+    Some((char::from_u32(code)?, 2 + digits))
 }
 
 /// A source line, and what stands under it.

@@ -1,9 +1,9 @@
 //! What an expression may say: everything that ends, and that looks at nothing but its event.
 //!
-//! Comes in: the parsed expression. Goes out: the same, with multiplication replaced by one that has a bound, and the names
-//! it uses from outside.
+//! Comes in: the parsed expression. Goes out: the same, flat where it may be and with what has no bound of its own replaced,
+//! and the names it uses from outside.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::collections::BTreeSet;
 
 use jaq_core::{
     load::{
@@ -14,49 +14,32 @@ use jaq_core::{
     path::Part,
 };
 
-use super::place;
-
-/// Why an expression is no program; the ranges are of bytes in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    #[error("`{name}` calls itself: it could run without end")]
-    Recursive { name: String, at: Range<usize> },
-    #[error("`{name}` is not available here: {why}")]
-    Refused { name: String, why: &'static str, at: Range<usize> },
-    #[error("expected {expected}")]
-    Syntax { expected: String, at: Range<usize> },
-    #[error("there is no {what} `{name}`")]
-    Undefined { name: String, what: &'static str, at: Range<usize> },
-    #[error("`{name}` does not take {given}")]
-    WrongArguments { name: String, given: String, at: Range<usize> },
-}
-
-impl Error {
-    /// The bytes of the expression that this is about.
-    pub fn at(&self) -> Range<usize> {
-        match self {
-            Error::Recursive { at, .. }
-            | Error::Refused { at, .. }
-            | Error::Syntax { at, .. }
-            | Error::Undefined { at, .. }
-            | Error::WrongArguments { at, .. } => at.clone(),
-        }
-    }
-}
+use super::{balance::balance, error::Error, place, update::make};
 
 /// A name with its number of arguments.
 pub(super) type Name<'s> = (&'s str, usize);
 
 /// Looks through an expression.
 pub(super) struct Check<'s> {
-    /// The names in scope, the innermost last, and whether each is still being defined.
-    scope: Vec<(Name<'s>, bool)>,
+    /// The innermost last.
+    scope: Vec<Known<'s>>,
     /// What is used and not defined in the expression itself.
     pub(super) used: BTreeSet<Name<'s>>,
     /// What the user's own text may not use.
     refused: &'static [(&'static str, &'static str)],
     problem: Option<(Name<'s>, Option<&'static str>)>,
     variables: Vec<&'s str>,
+    /// How many expressions the one looked at is inside of, calls included, and the most that there were.
+    depth: usize,
+    deepest: usize,
+}
+
+/// A name in scope.
+struct Known<'s> {
+    name: Name<'s>,
+    is_open: bool,
+    /// What a call of it is deep.
+    depth: usize,
 }
 
 impl<'s> Check<'s> {
@@ -67,7 +50,8 @@ impl<'s> Check<'s> {
 
     /// For jq's own definitions, whose recursion is known.
     pub(super) fn lenient() -> Check<'s> {
-        Check { scope: Vec::new(), used: BTreeSet::new(), refused: &[], problem: None, variables: Vec::new() }
+        let (scope, variables) = (Vec::new(), Vec::new());
+        Check { scope, used: BTreeSet::new(), refused: &[], problem: None, variables, depth: 0, deepest: 0 }
     }
 
     /// Checks an expression that is part of `source`.
@@ -77,6 +61,7 @@ impl<'s> Check<'s> {
             return Err(Error::Refused { name: (*name).to_owned(), why: PROCESS, at: place(source, name) });
         }
         match self.problem {
+            None if self.deepest > DEEPEST => Err(Error::Deep { at: 0..source.len() }),
             None => Ok(()),
             Some(((name, _), why)) => {
                 let at = place(source, name);
@@ -88,37 +73,56 @@ impl<'s> Check<'s> {
 
     /// Looks through a definition of the prelude.
     pub(super) fn definition(&mut self, def: &mut Def<&'s str>) {
-        let mark = self.scope.len();
         self.open(def);
-        self.scope.truncate(mark);
     }
 
-    fn open(&mut self, def: &mut Def<&'s str>) {
-        self.scope.push(((def.name, def.args.len()), true));
-        // `$x` can be called as `x` too.
-        self.scope.extend(def.args.iter().map(|argument| ((argument.trim_start_matches('$'), 0), false)));
+    /// Looks through a definition; what a call of it is deep.
+    fn open(&mut self, def: &mut Def<&'s str>) -> usize {
+        let (mark, depth, deepest) = (self.scope.len(), self.depth, self.deepest);
+        self.scope.push(Known { name: (def.name, def.args.len()), is_open: true, depth: 0 });
+        // `$x` is a variable alone: unlike in jq, it cannot be called as `x`.
+        let arguments = def.args.iter().filter(|argument| !argument.starts_with('$'));
+        self.scope.extend(arguments.map(|argument| Known { name: (argument, 0), is_open: false, depth: 0 }));
+        self.deepest = depth;
         self.term(&mut def.body);
+        // Beyond the limit it does not matter by how much, and calls multiply.
+        let own = (self.deepest - depth).min(DEEPEST + 1);
+        self.deepest = self.deepest.max(deepest);
+        self.scope.truncate(mark);
+        own
     }
 
     fn term(&mut self, term: &mut Term<&'s str>) {
+        balance(term);
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        self.inside(term);
+        self.depth -= 1;
+    }
+
+    fn terms<'t>(&mut self, terms: impl IntoIterator<Item = &'t mut Term<&'s str>>)
+    where
+        's: 't,
+    {
+        terms.into_iter().for_each(|term| self.term(term));
+    }
+
+    fn inside(&mut self, term: &mut Term<&'s str>) {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) => {}
-            Term::Var(name) => self.variables.push(name),
-            Term::Str(format, parts) => {
-                if let Some(format) = format {
-                    self.call((format, 0));
-                }
-                parts.iter_mut().for_each(|part| {
-                    if let StrPart::Term(term) = part {
-                        self.term(term);
-                    }
-                });
+            Term::Id | Term::Recurse | Term::Break(_) => {}
+            // JSON has no leading zeros, and the text is what is written.
+            Term::Num(number) => {
+                let zeros = number.len() - number.trim_start_matches('0').len();
+                let is_digit_next = number[zeros..].starts_with(|next: char| next.is_ascii_digit());
+                *number = &number[if is_digit_next { zeros } else { zeros.saturating_sub(1) }..];
             }
-            Term::Arr(inner) => inner.iter_mut().for_each(|inner| self.term(inner)),
+            Term::Var(name) => self.variables.push(name),
+            Term::Str(format, parts) => self.text(*format, parts),
+            Term::Arr(inner) => self.terms(inner.as_deref_mut()),
             Term::Obj(entries) => {
                 for (key, value) in entries {
                     self.term(key);
-                    value.iter_mut().for_each(|value| self.term(value));
+                    self.terms(value);
                 }
             }
             Term::Neg(inner) | Term::Label(_, inner) => self.term(inner),
@@ -126,48 +130,97 @@ impl<'s> Check<'s> {
             Term::Fold(_, over, pattern, terms) => {
                 self.term(over);
                 self.pattern(pattern);
-                terms.iter_mut().for_each(|term| self.term(term));
+                self.terms(terms);
             }
             Term::TryCatch(inner, catch) => {
                 self.term(inner);
-                catch.iter_mut().for_each(|catch| self.term(catch));
+                self.terms(catch.as_deref_mut());
             }
             Term::IfThenElse(branches, other) => {
+                let depth = self.depth;
                 for (condition, then) in branches {
                     self.term(condition);
                     self.term(then);
+                    self.depth += 1;
                 }
-                other.iter_mut().for_each(|other| self.term(other));
+                self.terms(other.as_deref_mut());
+                self.depth = depth;
             }
             Term::Def(defs, rest) => {
                 let outside = self.scope.len();
                 for def in defs {
-                    let mark = self.scope.len();
-                    self.open(def);
-                    self.scope.truncate(mark);
-                    self.scope.push(((def.name, def.args.len()), false));
+                    let depth = self.open(def);
+                    self.scope.push(Known { name: (def.name, def.args.len()), is_open: false, depth });
                 }
                 self.term(rest);
                 self.scope.truncate(outside);
             }
             Term::Call(name, arguments) => {
-                self.call((name, arguments.len()));
-                arguments.iter_mut().for_each(|argument| self.term(argument));
+                let depth = self.call((name, arguments.len()));
+                self.deepest = self.deepest.max(self.depth + depth);
+                // They are run from somewhere inside of it.
+                self.depth += depth;
+                self.terms(arguments.iter_mut());
+                self.depth -= depth;
+                // As a path that is changed, the one by name has no end.
+                if *name == "recurse" && arguments.is_empty() && self.used.remove(&("recurse", 0)) {
+                    *term = Term::Recurse;
+                }
             }
             Term::Path(inner, path) => {
                 self.term(inner);
+                let depth = self.depth;
                 for (part, _) in &mut path.0 {
                     match part {
-                        Part::Index(index) => self.term(index),
-                        Part::Range(from, to) => from.iter_mut().chain(to).for_each(|bound| self.term(bound)),
+                        Part::Index(index) => self.index(index),
+                        Part::Range(from, to) => from.iter_mut().chain(to).for_each(|bound| self.index(bound)),
                     }
+                    self.depth += 1;
                 }
+                self.deepest = self.deepest.max(self.depth);
+                self.depth = depth;
             }
         }
     }
 
+    fn text(&mut self, format: Option<&'s str>, parts: &mut [StrPart<&'s str, Term<&'s str>>]) {
+        if let Some(format) = format {
+            self.call((format, 0));
+        }
+        for part in parts {
+            let StrPart::Term(term) = part else { continue };
+            self.term(term);
+            if format.is_none() {
+                self.pass(term, TEXT);
+            }
+        }
+    }
+
+    /// An index may be any number that is whole.
+    fn index(&mut self, index: &mut Term<&'s str>) {
+        self.term(index);
+        let is_known = match index {
+            Term::Str(..) => true,
+            Term::Num(number) => number.bytes().all(|byte| byte.is_ascii_digit()),
+            _ => false,
+        };
+        if !is_known {
+            self.pass(index, WHOLE);
+        }
+    }
+
+    /// Makes `term` one whose output goes through a filter of ours.
+    fn pass(&mut self, term: &mut Term<&'s str>, through: Name<'static>) {
+        self.used.insert(through);
+        let call = Term::Call(through.0, Vec::new());
+        *term = Term::BinOp(std::mem::take(term).into(), BinaryOp::Pipe(None), call.into());
+    }
+
     fn operation(&mut self, term: &mut Term<&'s str>) {
         let Term::BinOp(left, operator, right) = term else { return };
+        if let BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateAlt | BinaryOp::UpdateMath(_) = operator {
+            make(left);
+        }
         self.term(left);
         self.term(right);
         match operator {
@@ -189,6 +242,8 @@ impl<'s> Check<'s> {
     }
 
     fn pattern(&mut self, pattern: &mut Pattern<&'s str>) {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         match pattern {
             Pattern::Var(_) => {}
             Pattern::Arr(patterns) => patterns.iter_mut().for_each(|pattern| self.pattern(pattern)),
@@ -199,14 +254,18 @@ impl<'s> Check<'s> {
                 }
             }
         }
+        self.depth -= 1;
     }
 
-    fn call(&mut self, name: Name<'s>) {
-        match self.scope.iter().rev().find(|(other, _)| *other == name) {
-            Some((_, true)) if !self.refused.is_empty() => {
-                self.problem.get_or_insert((name, None));
+    /// What the call is deep, as far as that is known.
+    fn call(&mut self, name: Name<'s>) -> usize {
+        match self.scope.iter().rev().find(|known| known.name == name) {
+            Some(known) => {
+                if known.is_open && !self.refused.is_empty() {
+                    self.problem.get_or_insert((name, None));
+                }
+                known.depth
             }
-            Some(_) => {}
             None => {
                 let is_meant = |(refused, _): &&(&str, &str)| match refused.split_once('/') {
                     Some((refused, arguments)) => refused == name.0 && arguments.parse() == Ok(name.1),
@@ -216,6 +275,7 @@ impl<'s> Check<'s> {
                     self.problem.get_or_insert((name, Some(why)));
                 }
                 self.used.insert(name);
+                CALL
             }
         }
     }
@@ -234,6 +294,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("halt_error", PROCESS),
     ("input", PROCESS),
     ("inputs", PROCESS),
+    ("jn", ENDLESS),
     ("range", ENDLESS),
     ("recurse/1", ENDLESS),
     ("recurse/2", ENDLESS),
@@ -242,9 +303,25 @@ const REFUSED: &[(&str, &str)] = &[
     ("stderr_empty", PROCESS),
     ("until", ENDLESS),
     ("while", ENDLESS),
+    ("yn", ENDLESS),
 ];
 
 /// Stands for `*`: no name that an expression could use.
 pub(super) const MULTIPLY: Name<'static> = ("!multiply", 2);
+
+/// Makes what a step of a path that is changed steps into.
+pub(super) const MADE: Name<'static> = ("!made", 1);
+
+/// Makes a text of what stands in one.
+pub(super) const TEXT: Name<'static> = ("!text", 0);
+
+/// Makes an integer of a number that is one.
+pub(super) const WHOLE: Name<'static> = ("!whole", 0);
+
+/// So many expressions inside one another have room on any stack.
+pub(super) const DEEPEST: usize = 200;
+
+/// What one of jq's own filters is deep: none that takes others calls them from further inside.
+const CALL: usize = 5;
 
 const FACTOR: &str = "$!factor";

@@ -1,30 +1,33 @@
 //! jq's own names, and how an expression and those of them that it uses become a program.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, panic::resume_unwind, thread};
 
 use jaq_core::{
-    Compiler, Error as JqError,
-    box_iter::box_once,
+    Compiler,
     compile::Undefined,
     data::JustLut,
     load::{
-        self, Arena, File, Lexer, Loader, Parser,
+        self, Arena, File, Lexer, Loader, Parser, lex,
         parse::{Def, Term},
     },
-    native::{Fun, bome, run, v},
+    native::Fun,
 };
-use jaq_json::{Num, Val};
+use jaq_json::Val;
 
 use super::{
-    LARGEST, Program,
-    check::{Check, Error, MULTIPLY, Name},
-    place, read,
+    Program,
+    check::{Check, Name},
+    error::Error,
+    natives::own,
+    place,
 };
 
 /// What expressions may use. Making one takes longer than compiling with it.
 pub struct Library {
     definitions: Vec<Definition>,
     natives: Vec<&'static str>,
+    /// Those of them that are not jaq's.
+    own: BTreeSet<Name<'static>>,
 }
 
 struct Definition {
@@ -35,19 +38,34 @@ struct Definition {
 impl Library {
     pub fn new() -> Library {
         let ours = load::parse(include_str!("definitions.jq"), |parser| parser.defs()).unwrap_or_default();
-        let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).chain(ours).map(|mut def| {
+        let own: BTreeSet<Name<'_>> = own().map(|native| (native.0, native.1.len())).collect();
+        let theirs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        let theirs = theirs.filter(|def| !own.contains(&(def.name, def.args.len())));
+        let definitions = theirs.chain(ours).map(|mut def| {
             let mut check = Check::lenient();
             check.definition(&mut def);
             Definition { def, uses: check.used }
         });
-        Library { definitions: definitions.collect(), natives: natives().map(|native| native.0).collect() }
+        Library { definitions: definitions.collect(), natives: natives(&own).map(|native| native.0).collect(), own }
     }
 
     /// Makes a program of an expression.
     ///
     /// # Errors
-    /// It is no jq, uses what is not there, or what could run without end or read the process.
+    /// It is no jq, too large, uses what is not there, or what could run without end or read the process.
     pub fn compile(&self, source: &str) -> Result<Program, Error> {
+        if source.len() > LONGEST {
+            return Err(Error::Long { at: 0..source.len() });
+        }
+        // Reading takes stack for each bracket, and how many there are is not known before.
+        let reader = thread::Builder::new().name("jq".into()).stack_size(STACK);
+        thread::scope(|scope| match reader.spawn_scoped(scope, || self.read(source)) {
+            Ok(reader) => reader.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => Err(Error::Unread { at: 0..source.len() }),
+        })
+    }
+
+    fn read(&self, source: &str) -> Result<Program, Error> {
         let mut term = parse(source)?;
         let mut check = Check::strict();
         check.expression(source, &mut term)?;
@@ -84,7 +102,7 @@ impl Library {
                 used.extend(&definition.uses);
             }
         }
-        let natives = natives().filter(|native| used.contains(&(native.0, native.1.len()))).collect();
+        let natives = natives(&self.own).filter(|native| used.contains(&(native.0, native.1.len()))).collect();
         (self.definitions.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(definition, _)| definition).collect(), natives)
     }
 
@@ -117,7 +135,7 @@ fn parse(source: &str) -> Result<Term<&str>, Error> {
             // What is found is the rest of the text: its first character is where it goes wrong.
             let start = place(source, found).start;
             let end = source[start..].chars().next().map_or(start, |character| start + character.len_utf8());
-            Error::Syntax { expected: expected.as_str().to_owned(), at: start..end }
+            Error::Syntax { expected: lexical(expected, &source[start..end]), at: start..end }
         }
         None => Error::Syntax { expected: "an expression".to_owned(), at: 0..source.len() },
     })?;
@@ -126,6 +144,19 @@ fn parse(source: &str) -> Result<Term<&str>, Error> {
         Some((expected, None)) => Error::Syntax { expected: described(expected.as_str()), at: source.len()..source.len() },
         None => Error::Syntax { expected: "an expression".to_owned(), at: 0..source.len() },
     })
+}
+
+/// What stands nowhere in jq, or is not what it began as.
+fn lexical(expected: &lex::Expect<&str>, found: &str) -> String {
+    let what = match expected {
+        lex::Expect::Token => "an expression or an operator",
+        lex::Expect::Digit => "a digit",
+        lex::Expect::Ident => "a name",
+        lex::Expect::Escape => "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u \\(",
+        lex::Expect::Unicode => "a character's four hex digits, and no half of a surrogate pair",
+        other => other.as_str(),
+    };
+    if found.is_empty() { what.to_owned() } else { format!("{what}, not `{found}`") }
 }
 
 fn described(expected: &str) -> String {
@@ -137,55 +168,16 @@ fn described(expected: &str) -> String {
     }
 }
 
-fn natives() -> impl Iterator<Item = Fun<JustLut<Val>>> {
+fn natives(own_names: &BTreeSet<Name<'static>>) -> impl Iterator<Item = Fun<JustLut<Val>>> {
     let theirs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    theirs.filter(|native| native.0 != "fromjson").chain(own())
+    theirs.filter(|native| !own_names.contains(&(native.0, native.1.len()))).chain(own())
 }
 
-/// Names of our own, in place of jaq's where those have no bound.
-fn own() -> impl Iterator<Item = Fun<JustLut<Val>>> {
-    let multiply = run((MULTIPLY.0, v(2), |mut cv| {
-        let right = cv.0.pop_var();
-        let left = cv.0.pop_var();
-        bome(multiply(left, right))
-    }));
-    let from_json = run(("fromjson", v(0), |cv| match &cv.1 {
-        Val::TStr(text) if !read::is_too_deep(text) => {
-            let values: Vec<_> = jaq_json::read::parse_many(text)
-                .map(|value| value.map_err(|error| JqError::str(format_args!("cannot parse {} as JSON: {error}", cv.1)).into()))
-                .collect();
-            Box::new(values.into_iter())
-        }
-        Val::TStr(_) => box_once(Err(JqError::str("more than 127 arrays and objects inside one another").into())),
-        other => box_once(Err(JqError::typ(other.clone(), "string").into())),
-    }));
-    [multiply, from_json].into_iter()
-}
+/// Of an expression, in bytes.
+const LONGEST: usize = 32 << 10;
 
-fn multiply(left: Val, right: Val) -> Result<Val, JqError<Val>> {
-    let length = |value: &Val| match value {
-        Val::BStr(text) | Val::TStr(text) => Some(text.len()),
-        _ => None,
-    };
-    let times = |value: &Val| match value {
-        Val::Num(Num::Int(times)) => usize::try_from(*times).unwrap_or_default(),
-        Val::Num(Num::BigInt(_)) => usize::MAX,
-        _ => 0,
-    };
-    let bits = |value: &Val| match value {
-        Val::Num(Num::BigInt(number)) => number.bits() as usize,
-        _ => 64,
-    };
-    let repeated = length(&left).map(|length| length.saturating_mul(times(&right)));
-    let repeated = repeated.or_else(|| length(&right).map(|length| length.saturating_mul(times(&left))));
-    if repeated.is_some_and(|bytes| bytes > LARGEST) {
-        return Err(JqError::str("a string is repeated beyond 1 MiB"));
-    }
-    if bits(&left) + bits(&right) > 8 * LARGEST {
-        return Err(JqError::str("a number is larger than 1 MiB"));
-    }
-    left * right
-}
+/// For an expression of that length that is nothing but brackets, with room to spare; memory is taken only as it is used.
+const STACK: usize = 128 << 20;
 
 const MAIN: &str = "sidehook_main";
 

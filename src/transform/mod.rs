@@ -1,28 +1,35 @@
 //! What is made of an event: jq programs (jaq), compiled once when the config is read.
 //!
 //! ```text
-//!  expression ─► check: refused, recursive? ─► Library::compile ─► Program
+//!  expression ─► balance, check: refused, recursive, too deep? ─► Library::compile ─► Program
 //!  Event ─► Input (once per event) ─► Program::value / Program::is_true
 //! ```
 //!
 //! A program sees the event as `{id, type, time, context, data}`, a CloudEvent's also with `source`, `subject` and its
 //! extensions. Numbers keep their text unless they are computed with.
 //!
-//! Of running time this is promised: nothing can run for ever, since what could is refused when the config is read (recursive
-//! definitions, generators without a bound of their own), and what reads the process is too. A program walks through its
-//! event as often as it says; nested products of it take their time, and what a program gathers on its way is not bounded, but
-//! for what a string is repeated to and what comes out.
+//! Promised is: nothing runs for ever, since what could is refused when the config is read (recursive definitions, generators
+//! without a bound of their own), and what reads the process is too; an expression is no deeper than any stack has room for;
+//! a text that is made of values, by repetition or replacement, is at most 1 MiB. Not promised, since jaq has no place for a
+//! bound: how long nested loops over an event take, what memory a program gathers in arrays and objects, and the stack for a
+//! value that it wraps 100 000 times (`reduce .[] as $x (null; [.])`): comparing and dropping it recurse.
 //!
 //! **Invariant:** pure; an error, or a panic inside jaq, is an [`RunError`] of that run alone.
 
+mod balance;
 mod check;
+mod error;
 mod library;
+mod natives;
+mod paths;
 mod read;
+mod regex;
+mod update;
 mod write;
 
 use std::{
     cell::OnceCell,
-    fmt,
+    fmt::{self, Write as _},
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -30,7 +37,7 @@ use std::{
 use jaq_core::{Ctx, Filter, Vars, data::JustLut};
 use jaq_json::Val;
 
-pub use self::{check::Error, library::Library};
+pub use self::{error::Error, library::Library};
 use crate::event::Event;
 
 /// A program that is known to end.
@@ -126,14 +133,32 @@ impl fmt::Debug for Program {
     }
 }
 
-/// What jq says, for one line of a log: a value in it may be as large as the event.
+/// What jq says, for one line of a log: a value in it may be as large as the event, and much deeper.
 fn message(error: jaq_core::Error<Val>) -> Box<str> {
-    let text = match error.into_val() {
-        Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
-        other => other.to_string(),
-    };
-    let end = text.char_indices().nth(MESSAGE).map_or(text.len(), |(at, _)| at);
-    text[..end].into()
+    let mut shown = Line(String::new());
+    // Ends early where the line is full.
+    _ = write!(shown, "{error}");
+    // In quotes is what the program itself said, a text.
+    if shown.0.starts_with('"')
+        && let Val::TStr(text) = error.into_val()
+    {
+        let text = String::from_utf8_lossy(&text);
+        shown.0.clear();
+        _ = shown.write_str(&text);
+    }
+    shown.0.into()
+}
+
+/// Takes the first [`MESSAGE`] characters.
+struct Line(String);
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MESSAGE.saturating_sub(self.0.chars().count());
+        let end = text.char_indices().nth(room).map(|(at, _)| at);
+        self.0.push_str(&text[..end.unwrap_or(text.len())]);
+        end.map_or(Ok(()), |_| Err(fmt::Error))
+    }
 }
 
 /// Where `part`, a piece of `whole`, is in it.

@@ -27,7 +27,45 @@ pub(super) fn event(event: &Event<'_>) -> Val {
 
 /// A value of valid JSON.
 fn json(text: &str) -> Val {
-    Reader { text, at: 0 }.value()
+    Reader { text, at: 0, is_broken: false }.value()
+}
+
+/// The one value of a text that may be no JSON, but is not too deep; why it has none.
+pub(super) fn checked(text: &[u8]) -> Result<Val, String> {
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| error.to_string())?;
+    let mut reader = Reader { text, at: 0, is_broken: false };
+    let value = reader.value();
+    if reader.is_broken { Err("half a surrogate pair".to_owned()) } else { Ok(value) }
+}
+
+/// A number as jq reads one: with a plus, leading zeros or nothing before or behind its point. It is written as JSON has it.
+pub(super) fn lenient_number(text: &[u8]) -> Option<Val> {
+    let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t', '\n', '\r']);
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text.strip_prefix('+').unwrap_or(text)), |rest| ("-", rest));
+    let (mantissa, exponent) = rest.split_at(rest.find(['e', 'E']).unwrap_or(rest.len()));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let power = exponent.get(1..).map(|power| power.strip_prefix(['+', '-']).unwrap_or(power));
+    if !is_number(whole) || !is_number(fraction) || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    if power.is_some_and(|power| power.is_empty() || !is_number(power)) {
+        return None;
+    }
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(number(&[sign, whole, point, fraction, exponent].concat()))
+}
+
+/// A number that JSON has.
+fn number(text: &str) -> Val {
+    let is_plain = text != "-0" && text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let integer = if is_plain { Num::from_str_radix(text, 10) } else { None };
+    Val::Num(integer.unwrap_or_else(|| Num::Dec(text.to_owned().into())))
 }
 
 /// Whether `text` opens more arrays and objects inside one another than an event may have; it need not be JSON.
@@ -54,6 +92,8 @@ pub(super) fn is_too_deep(text: &[u8]) -> bool {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// Whether a string could not be read, which is only so where it has half a surrogate pair.
+    is_broken: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -110,7 +150,7 @@ impl<'a> Reader<'a> {
         self.at = at + 1;
         let quoted = self.text.get(start..self.at).unwrap_or_default();
         let text = match escaped {
-            true => serde_json::from_str::<String>(quoted).unwrap_or_default().into_bytes(),
+            true => serde_json::from_str::<String>(quoted).unwrap_or_else(|_| self.broken()).into_bytes(),
             false => quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes().to_vec(),
         };
         Val::utf8_str(text)
@@ -122,9 +162,12 @@ impl<'a> Reader<'a> {
             rest.find(|character: char| !matches!(character, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(rest.len());
         let text = &rest[..end];
         self.at += end.max(1);
-        let is_plain = text != "-0" && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        let integer = if is_plain { Num::from_str_radix(text, 10) } else { None };
-        Val::Num(integer.unwrap_or_else(|| Num::Dec(text.to_owned().into())))
+        number(text)
+    }
+
+    fn broken(&mut self) -> String {
+        self.is_broken = true;
+        String::new()
     }
 
     fn word(&mut self, length: usize, value: Val) -> Val {
@@ -147,6 +190,9 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// Longer integers keep their text and count as floats: to read one takes the square of its length.
+const DIGITS: usize = 400;
 
 /// No byte of JSON.
 const END: u8 = 0;

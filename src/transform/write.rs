@@ -21,7 +21,9 @@ fn write(out: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), RunError> {
         Val::Bool(true) => out.extend_from_slice(b"true"),
         Val::Bool(false) => out.extend_from_slice(b"false"),
         Val::Num(Num::Float(number)) if !number.is_finite() => return Err(RunError::NotJson("a number that is not finite")),
-        Val::Num(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Val::Num(Num::Float(number)) if number.fract() == 0.0 && number.abs() < WHOLE => whole(out, *number),
+        // Writing into memory cannot fail.
+        Val::Num(number) => _ = write!(out, "{number}"),
         Val::BStr(_) => return Err(RunError::NotJson("a string of bytes")),
         Val::TStr(text) => string(out, text)?,
         Val::Arr(_) | Val::Obj(_) if depth == MAX_DEPTH => return Err(RunError::TooDeep),
@@ -46,6 +48,12 @@ fn write(out: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), RunError> {
     if out.len() > LARGEST { Err(RunError::TooLarge) } else { Ok(()) }
 }
 
+/// Floats come from calculations alone: as in jq, what they give has no `.0`.
+fn whole(out: &mut Vec<u8>, number: f64) {
+    let sign = if number == 0.0 && number.is_sign_negative() { "-" } else { "" };
+    _ = write!(out, "{sign}{}", number as i64);
+}
+
 fn string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), RunError> {
     if text.len() > LARGEST {
         return Err(RunError::TooLarge);
@@ -56,5 +64,8 @@ fn string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), RunError> {
     debug_assert!(written.is_ok());
     Ok(())
 }
+
+/// Larger floats are written with an exponent.
+const WHOLE: f64 = 1e17;
 
 const NO_TEXT: &str = "a string that is not UTF-8";

@@ -90,7 +90,7 @@ async fn a_transform_that_fails_dead_letters_its_delivery_and_nothing_else() {
     let sidecar = Sidecar::start(&config(&a, &b, routes)).await;
     let events = r#"[{"type":"t","id":"e-1","data":{"list":"no"}},{"type":"t","id":"e-2","data":{"list":[1,3]}}]"#;
     assert_eq!(sidecar.event(events).await.status, 202);
-    assert_eq!(a.received(1).await[0].body, "2.0");
+    assert_eq!(a.received(1).await[0].body, "2");
     b.received(2).await;
     let failed = &sidecar.logged("failed", 1).await[0];
     assert_eq!(
@@ -155,4 +155,25 @@ async fn a_changed_expression_is_in_force_for_the_next_event_and_a_bad_one_chang
     assert!(line["error"].as_str().unwrap().contains("it could run without end"), "{line}");
     sidecar.event(r#"{"type":"t","data":1}"#).await.accepted();
     assert_eq!(a.received(3).await[2].body, "3");
+}
+
+#[tokio::test]
+async fn neither_a_text_that_is_no_number_nor_a_long_expression_ends_the_sidecar() {
+    let (a, b) = (Receiver::replying([200]).await, Receiver::replying([200]).await);
+    let routes = |when: &str| {
+        let route = "transform = '{amount: (.data.amount | tonumber)}'\nto = [\"a\"]\n";
+        config(&a, &b, &format!("[[routes]]\nevents = [\"**\"]\nwhen = '{when}'\n{route}"))
+    };
+    let sidecar = Sidecar::start(&routes("true")).await;
+    let one_of = |count: usize| (0..count).map(|n| format!(".data.sku == \"s{n}\"")).collect::<Vec<_>>().join(" or ");
+    assert_eq!(sidecar.edit(&routes(&one_of(1_300))).await["changed"], json!(["routes"]));
+    let line = sidecar.edit(&routes(&("(".repeat(10_000) + &"- ".repeat(500) + "1" + &")".repeat(10_000)))).await;
+    assert!(line["error"].as_str().unwrap().contains("too deep"), "{line}");
+    for (id, amount) in [("e-1", "12,50"), ("e-2", "007.50")] {
+        let event = format!(r#"{{"type":"t","id":"{id}","data":{{"sku":"s1299","amount":"{amount}"}}}}"#);
+        assert_eq!(sidecar.event(event).await.status, 202);
+    }
+    assert_eq!(a.received(1).await[0].body, r#"{"amount":7.50}"#);
+    let letter = &sidecar.logged("dead_lettered", 1).await[0];
+    assert_eq!((&letter["event_id"], &letter["reason"]), (&json!("e-1"), &json!("transform")));
 }

@@ -474,6 +474,23 @@ error[expression]: bad jq in `transform`: expected a key
 "#,
     ),
     (
+        "[endpoints.a]\nurl = \"https://a.example/\"\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\nwhen = \"\\u002edata == \\\"\\U0001F600\\\" and slect\"\ntransform = \"\"\"\n  .data | \\\n\n  .a & 1\"\"\"\n",
+        r#"
+error[expression]: bad jq in `when`: there is no filter `slect`
+ --> conf/sidehook.toml:6:42
+  |
+6 | when = "\u002edata == \"\U0001F600\" and slect"
+  |                                          ^^^^^
+  = help: did you mean `select`? A name in quotes is a text
+
+error[expression]: bad jq in `transform`: expected an expression or an operator, not `&`
+  --> conf/sidehook.toml:10:6
+   |
+10 |   .a & 1"""
+   |      ^
+"#,
+    ),
+    (
         "password = hunter2\n",
         r#"
 error[syntax]: string values must be quoted, expected literal string

@@ -1,3 +1,6 @@
+mod jq;
+mod limits;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -149,6 +152,11 @@ fn what_is_no_jq_is_refused_where_it_goes_wrong() {
         ("if .a then 1", 12..12, "expected a else or end"),
         (".a b", 3..4, "expected the end, or an operator such as `|`"),
         ("import \"a\" as a; .", 7..10, "expected"),
+        (".a & .b", 3..4, "expected an expression or an operator, not `&`"),
+        ("1. + 2", 2..3, "expected a digit, not ` `"),
+        ("\"\\q\"", 2..3, "expected one of"),
+        ("\"\\ud83d\"", 3..4, "expected a character's four hex digits"),
+        ("$ ", 1..2, "expected a name, not ` `"),
         (".data | frobnicate", 8..18, "there is no filter `frobnicate`"),
         (".data | map", 8..11, "`map` does not take no argument"),
         (".data | length(1; 2)", 8..14, "`length` does not take 2 arguments"),
@@ -170,7 +178,8 @@ fn what_goes_wrong_while_it_runs_is_told_and_ends_there() {
         ("\"x\" * 500000000", "1", jq("a string is repeated beyond 1 MiB")),
         ("500000000 * \"x\"", "1", jq("a string is repeated beyond 1 MiB")),
         (".data *= 500000000", "\"x\"", jq("a string is repeated beyond 1 MiB")),
-        ("\"x\" | scalb(.; 40)", "1", jq("cannot calculate")),
+        ("\"x\" | scalb(.; 40)", "1", jq("a string is repeated beyond 1 MiB")),
+        ("\"x\" * 1.5", "1", jq("cannot calculate")),
         (".data | tobytes", "\"a\"", RunError::NotJson("a string of bytes")),
         ("{(1): 2}", "1", RunError::NotJson("a key that is no string")),
         ("infinite", "1", RunError::NotJson("a number that is not finite")),
@@ -195,6 +204,7 @@ proptest! {
             ".", ".data", ".[]", ".[]?", ".a", "..", "|", ",", "+", "*", "-", "//", "(", ")", "[", "]", "{a: .}", "1", "\"x\"", "-0",
             "map(.)", "select(.)", "tojson", "fromjson?", "length?", "keys?", "as $x |", "$x", "reduce", "try", "def f: .;", "f", "==",
             "and", "not", "if . then 1 else 2 end", "@json", "ascii?", "implode?", "explode?", "add", "tobytes?", "nan", ".[1:]?", "=", "|=",
+            "del(.a)", ".a.b = 1", "gsub(\"e\";.)?", "tonumber?", "from_entries?", "pick(.a)?", "join(\".\")?", "00.5", ".[.]?", "tostream",
         ]), 1..9),
         data in prop::sample::select(vec!["null", "{\"a\":[1,\"b\",{\"c\":null}]}", "[[],{},\"\\u0000é\"]", "\"text\"", "-1.50"]),
     ) {
