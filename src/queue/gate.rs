@@ -6,7 +6,7 @@ use crate::endpoint::Pace;
 
 /// An endpoint's pace: its rate, its pauses, its breaker, and the failures it has counted.
 ///
-/// **Invariant:** pure; in any stretch of time `t` at most `t / interval + 1` attempts start, but for [`LATENESS`]; and while
+/// **Invariant:** pure; in any stretch of time `t` at most `t / interval + 1` attempts start, but for `LATENESS`; and while
 /// a breaker is not closed, at most one attempt is started in each of its pauses.
 #[derive(Debug, Default)]
 pub struct Gate {

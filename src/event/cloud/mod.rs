@@ -86,7 +86,7 @@ pub enum Problem {
     Data(&'static str),
 }
 
-/// The members of a JSON object, doubled ones included, with their values as they stand; of more than [`MAX_MEMBERS`] the first.
+/// The members of a JSON object, doubled ones included, with their values as they stand; of more than `MAX_MEMBERS` the first.
 #[derive(Debug)]
 pub struct Members<'a>(Option<Vec<(Cow<'a, str>, &'a str)>>);
 
