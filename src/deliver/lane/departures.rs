@@ -113,7 +113,9 @@ impl<T: Transport> Lane<T> {
     }
 
     pub(super) fn keep(&mut self, kept: Kept<T::Connection>, dialled_for: &Endpoint) {
-        if dialled_for.target == self.endpoint.target && self.idle.len() < self.endpoint.concurrency {
+        // The endpoint is nearly always the very same, and then its parts need not be compared.
+        let is_ours = std::ptr::eq(dialled_for, &*self.endpoint) || dialled_for.target == self.endpoint.target;
+        if is_ours && self.idle.len() < self.endpoint.concurrency {
             let now = Clock::now().into_std();
             if now < kept.dialled + OLDEST {
                 self.idle.push(Idle { kept, since: now });
