@@ -6,7 +6,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::time::Instant as Clock;
 
 use super::{
     Lane,
@@ -37,12 +36,12 @@ struct Attempted<'a> {
 }
 
 impl<T: Transport> Lane<T> {
-    pub(super) fn land(&mut self, place: usize, done: Option<Done<T::Connection>>) {
+    pub(super) fn land(&mut self, place: usize, done: Option<Done<T::Connection>>, now: Instant) {
         let Some(flight) = self.flights.remove(place) else { return };
         self.tell_in_flight();
         let done = done.unwrap_or_else(Done::panicked);
         if let Some(kept) = done.connection {
-            self.keep(kept, &flight.endpoint);
+            self.keep(kept, &flight.endpoint, now);
         }
         // A receiver that never ends its answers must not gather connections: past this many they are closed.
         if let Some(unread) = done.unread.filter(|_| self.unread.len() < self.endpoint.concurrency) {
@@ -51,18 +50,17 @@ impl<T: Transport> Lane<T> {
         }
         let (duration, probe) = (done.duration, flight.probe);
         match done.outcome {
-            Outcome::Delivered { status } => self.deliver(flight, status, duration),
+            Outcome::Delivered { status } => self.deliver(flight, (status, duration), now),
             Outcome::Failed(failure) => {
                 let shown = Shown { status: done.status, duration, response: done.response.as_deref() };
-                self.fail(flight, &failure, &shown);
+                self.fail(flight, &failure, &shown, now);
             }
         }
         self.gate.land(probe);
     }
 
-    fn deliver(&mut self, flight: Flight, status: u16, duration: Duration) {
+    fn deliver(&mut self, flight: Flight, (status, duration): (u16, Duration), now: Instant) {
         let Flight { lot, endpoint, bytes, .. } = flight;
-        let now = Clock::now().into_std();
         let number = number_of(&lot);
         let about = Attempted { endpoint: &endpoint, number, bytes, batch_id: lot.id.as_deref() };
         for delivery in lot.items() {
@@ -71,17 +69,20 @@ impl<T: Transport> Lane<T> {
             delivery.parcel.end(&endpoint.name, End::Delivered);
         }
         self.backlog.finish(lot, now);
-        if Arc::ptr_eq(&endpoint, &self.endpoint) || *endpoint == *self.endpoint {
+        if self.is_current(&endpoint) {
             let turn = self.gate.succeed();
             self.turn(turn);
         }
     }
 
+    /// Whether an attempt at `endpoint` had the settings in force: what one with others met says nothing of these.
+    fn is_current(&self, endpoint: &Arc<Endpoint>) -> bool {
+        Arc::ptr_eq(endpoint, &self.endpoint) || *endpoint == self.endpoint
+    }
+
     /// Carries out what the failure of an attempt means.
-    fn fail(&mut self, flight: Flight, failure: &Failure, shown: &Shown<'_>) {
-        let now = Clock::now().into_std();
-        // What an attempt with other settings met says nothing of these.
-        let is_current = *flight.endpoint == *self.endpoint;
+    fn fail(&mut self, flight: Flight, failure: &Failure, shown: &Shown<'_>, now: Instant) {
+        let is_current = self.is_current(&flight.endpoint);
         if flight.lot.items().len() > 1 && is_about_one(failure.code) {
             if is_current {
                 let turn = self.gate.hear();

@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::time::Instant as Clock;
 
 use super::{Lane, Stage, flights::Flight};
 use crate::{
@@ -112,14 +111,11 @@ impl<T: Transport> Lane<T> {
         None
     }
 
-    pub(super) fn keep(&mut self, kept: Kept<T::Connection>, dialled_for: &Endpoint) {
+    pub(super) fn keep(&mut self, kept: Kept<T::Connection>, dialled_for: &Endpoint, now: Instant) {
         // The endpoint is nearly always the very same, and then its parts need not be compared.
         let is_ours = std::ptr::eq(dialled_for, &*self.endpoint) || dialled_for.target == self.endpoint.target;
-        if is_ours && self.idle.len() < self.endpoint.concurrency {
-            let now = Clock::now().into_std();
-            if now < kept.dialled + OLDEST {
-                self.idle.push(Idle { kept, since: now });
-            }
+        if is_ours && self.idle.len() < self.endpoint.concurrency && now < kept.dialled + OLDEST {
+            self.idle.push(Idle { kept, since: now });
         }
     }
 

@@ -126,8 +126,8 @@ impl<T: Transport> Lane<T> {
 
     async fn run(mut self) -> Vec<Leftover> {
         let mut orders = Vec::with_capacity(ORDERS);
+        let mut now = Clock::now().into_std();
         loop {
-            let now = Clock::now().into_std();
             self.pass(now);
             self.start_attempts(now);
             if self.is_over(now) {
@@ -137,38 +137,37 @@ impl<T: Transport> Lane<T> {
                 return self.leftovers(now);
             }
             let alarm = self.alarm(now);
-            poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
+            now = poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
         }
     }
 
     /// Waits for whatever happens next, and takes all of it: what is then started is written in one go, which wakes its
-    /// readers once and not each time.
-    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<()> {
-        let mut happened = false;
+    /// readers once and not each time. Says when it was: the clock is read once for all of it.
+    fn step(&mut self, cx: &mut Context<'_>, alarm: Option<Instant>, orders: &mut Vec<Order>) -> Poll<Instant> {
+        let mut happened = None;
+        let mut clock = || *happened.get_or_insert_with(|| Clock::now().into_std());
         while let Poll::Ready(Some((place, done))) = self.attempts.poll_next_unpin(cx) {
-            self.land(place, done);
-            happened = true;
+            self.land(place, done, clock());
         }
         while let Poll::Ready(Some((endpoint, connection))) = self.unread.poll_next_unpin(cx) {
+            let now = clock();
             if let Some(kept) = connection {
-                self.keep(kept, &endpoint);
+                self.keep(kept, &endpoint, now);
             }
-            happened = true;
         }
         match self.orders.poll_recv_many(cx, orders, ORDERS) {
             Poll::Ready(0) if self.stage == Stage::Open => {
                 self.stage = Stage::Retired;
-                happened = true;
+                clock();
             }
             Poll::Ready(0) | Poll::Pending => {}
             Poll::Ready(_) => {
-                let now = Clock::now().into_std();
+                let now = clock();
                 orders.drain(..).for_each(|order| self.obey(order, now));
-                happened = true;
             }
         }
-        if happened {
-            return Poll::Ready(());
+        if let Some(now) = happened {
+            return Poll::Ready(now);
         }
         let Some(alarm) = alarm else { return Poll::Pending };
         // An alarm that rings too early costs one look; setting it anew for every delivery would cost more.
@@ -176,7 +175,10 @@ impl<T: Transport> Lane<T> {
             self.armed = Some(alarm);
             self.timer.as_mut().reset(Clock::from_std(alarm));
         }
-        self.timer.as_mut().poll(cx).map(|()| self.armed = None)
+        self.timer.as_mut().poll(cx).map(|()| {
+            self.armed = None;
+            Clock::now().into_std()
+        })
     }
 
     /// Takes what was said before the lane could no longer be reached; says whether there was anything.
