@@ -51,6 +51,7 @@ def until(look, what):
 class Receiver(http.server.ThreadingHTTPServer):
     """Keeps every request by its path; says 503 the first time where the path asks for it, and gives tokens."""
     daemon_threads = True
+    request_queue_size = 1024  # every endpoint opens its connections at once
 
     def __init__(self):
         super().__init__(('127.0.0.1', 0), Handler)
@@ -62,6 +63,15 @@ class Receiver(http.server.ThreadingHTTPServer):
             if not self.there.wait_for(lambda: len(self.seen.get(path, [])) >= count, PATIENCE):
                 raise TimeoutError(f'{path}: {len(self.seen.get(path, []))} of {count} requests came')
             return self.seen[path][count - 1]
+
+    def wait_ids(self, path, ids):
+        """The first request of each `webhook-id`."""
+        with self.there:
+            def come():
+                return {request['headers']['webhook-id']: request for request in reversed(self.seen.get(path, []))}
+            if not self.there.wait_for(lambda: ids <= come().keys(), PATIENCE):
+                raise TimeoutError(f'{path}: {sorted(ids - come().keys())} did not come')
+            return come()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import base64, datetime, json, os, re, shutil, subprocess, sys, tempfile, time, 
 
 import standardwebhooks
 
-import bodies, events, sidecar, signatures
+import bodies, events, sidecar, signatures, transport
 from sidecar import Node, Receiver, Sidecar, case, equal, quoted
 from signatures import HOUR, NEXT, WHSEC
 
@@ -37,6 +37,7 @@ def main():
         try:
             run(started, receiver, node, base)
             signatures.verify_command(binary, folder, node)
+            transport.run(binary, folder, node)
             if readme:
                 snippets(readme, receiver, folder)
         finally:
