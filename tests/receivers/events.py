@@ -58,6 +58,16 @@ def run(sent, receiver, node):
                 equal((got['id'], got['data'], got['time']), (name, DATA, '2018-04-05T17:31:00.000Z'))
             case(f'CloudEvents SDK (Node): {mode} in, {endpoint} out', in_node)
 
+    for mode in ('structured', 'binary'):
+        def emitted(mode=mode):
+            event = {'id': f'node-{mode}', 'source': '/shop', 'type': 'com.example.sold', 'comexampleint': 42, 'comexamplebool': True, 'data': DATA}
+            message = node.ask('emit', mode=mode, event=event)
+            counts['ce'] += 1
+            request = sent('ce', message['body'], {name: written(value) for name, value in message['headers'].items()}, counts['ce'])
+            expected = event if mode == 'structured' else {name: written(value) for name, value in event.items()}
+            equal({name: json.loads(request['body'])[name] for name in event}, expected)
+        case(f'CloudEvents SDK (Node): {mode} in, from Node', emitted)
+
     def batch_of(count):
         return json.dumps([json.loads(ce.to_structured_event(own(f'b{n}')).body) for n in range(count)])
 

@@ -57,8 +57,11 @@ const answering = (seen, judge = () => 200) => async (request, response) => {
 
 const serve = async ({ kind, ...options }) => {
   const seen = new Seen();
-  const port = await listening(KINDS[kind](options, answering(seen)));
-  kept.set(port, { seen });
+  const server = KINDS[kind](options, answering(seen));
+  const port = await listening(server);
+  const record = { seen, connections: 0 };
+  server.on('connection', () => { record.connections += 1; });
+  kept.set(port, record);
   return port;
 };
 
@@ -83,7 +86,7 @@ const startProxy = async ({ user, password }) => {
 };
 
 // A token server, and a receiver that takes only what it has signed.
-const startOAuth2 = async () => {
+const startOAuth2 = async ({ refuses = false }) => {
   const issuer = new OAuth2Server();
   await issuer.issuer.keys.generate('RS256');
   await issuer.start(0, '127.0.0.1');
@@ -92,7 +95,10 @@ const startOAuth2 = async () => {
   const asked = new Seen();
   // Two tokens of one second would be the same text.
   issuer.service.on('beforeTokenSigning', ({ payload }) => { payload.jti = `token-${asked.requests.length + 1}`; });
-  issuer.service.on('beforeResponse', (response, request) => asked.add({ headers: request.headers, body: request.body }));
+  issuer.service.on('beforeResponse', (response, request) => {
+    asked.add({ headers: request.headers, body: request.body });
+    if (refuses) Object.assign(response, { statusCode: 401, body: { error: 'invalid_client', error_description: 'who is that?' } });
+  });
   kept.set(tokenPort, { seen: asked });
 
   const keys = createRemoteJWKSet(new URL(`http://127.0.0.1:${tokenPort}/jwks`));
@@ -116,7 +122,9 @@ export const servers = {
   serve,
   startProxy,
   startOAuth2,
-  seen: ({ port, count }) => kept.get(port).seen.wait(count),
+  connections: ({ port }) => kept.get(port).connections,
+  // Of a server that is not one of these: nothing.
+  seen: ({ port, count }) => kept.get(port)?.seen.wait(count) ?? [],
   // Takes these tokens back, or every one.
   revoke: ({ port, tokens = [], all = false }) => {
     tokens.forEach((token) => kept.get(port).revoked.add(token));

@@ -1,5 +1,5 @@
 """What the suite stands on: the sidecar, a receiver that keeps what comes, the Node process that is asked, and the count of cases."""
-import http.server, json, os, subprocess, threading, time, urllib.request
+import http.server, json, os, subprocess, threading, time, traceback, urllib.request
 
 PATIENCE = 20  # seconds, for what has to happen
 passed, failures = 0, []
@@ -14,6 +14,19 @@ def case(name, run):
     except Exception as error:  # whatever a library raises
         failures.append(name)
         print('FAILED', name, '-', type(error).__name__, str(error)[:600], flush=True)
+
+
+def section(name, run):
+    """Cases that lean on one another: where what they share breaks, that is a failure, and the other sections go on."""
+    try:
+        run()
+    except Exception as error:
+        traceback.print_exc()
+        case(name, lambda: fail(error))
+
+
+def fail(error):
+    raise error
 
 
 def refused(run, verdict):

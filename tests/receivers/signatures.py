@@ -176,9 +176,8 @@ def run(sent, node, base):
 BODY = '{"type":"order.paid","data":{"text":"é 😀"}}'
 
 
-def signed_by_libraries(node):
-    """Requests that the libraries sign: name, what `sidehook verify` is told, headers. The time in them is `at`."""
-    at = int(time.time())
+def signed_by_libraries(node, at):
+    """Requests that the libraries sign at the second `at`: name, what `sidehook verify` is told, headers."""
     when = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
 
     def standard(signature):
@@ -218,7 +217,14 @@ def verify_command(binary, folder, node):
         assert ended.returncode in (0, 1), (ended.returncode, ended.stderr.decode())
         return ended.returncode == 0, ended.stderr.decode() + ended.stdout.decode()
 
-    for name, arguments, headers in signed_by_libraries(node):
+    now = int(time.time())
+    for name, arguments, headers in signed_by_libraries(node, now - HOUR):
+        if 'X-Hub-Signature-256' not in headers:
+            holds, _ = verify(arguments, headers, BODY)
+            case(f'sidehook verify, {name}: an old request holds without --tolerance', lambda: equal(holds, True))
+            holds, said = verify([*arguments, '--tolerance', '5m'], headers, BODY)
+            case(f'sidehook verify, {name}: with it, it does not', lambda: equal(holds, False))
+    for name, arguments, headers in signed_by_libraries(node, now):
         def taken(expected, headers=headers, body=BODY, arguments=arguments):
             holds, said = verify(arguments, headers, body)
             assert holds is expected, said

@@ -8,8 +8,9 @@ import base64, datetime, json, os, re, shutil, subprocess, sys, tempfile, time, 
 
 import standardwebhooks
 
+sys.dont_write_bytecode = True  # nothing beside the sources
 import bodies, events, sidecar, signatures, transport
-from sidecar import Node, Receiver, Sidecar, case, equal, quoted
+from sidecar import Node, Receiver, Sidecar, case, equal, quoted, section
 from signatures import HOUR, NEXT, WHSEC
 
 DATA = json.dumps({'text': 'é & < > " \' ]]> \u2028 \r\n\t', 'astral': '😀', 'big': 12345678901234567890, 'nested': [{'deep': {}}]}, ensure_ascii=False)
@@ -36,10 +37,10 @@ def main():
         started, node = Sidecar(binary, os.path.join(folder, 'main'), config(base)), Node(node_folder)
         try:
             run(started, receiver, node, base)
-            signatures.verify_command(binary, folder, node)
-            transport.run(binary, folder, node)
+            section('sidehook verify', lambda: signatures.verify_command(binary, folder, node))
+            section('transport', lambda: transport.run(binary, folder, node))
             if readme:
-                snippets(readme, receiver, folder)
+                section('README', lambda: snippets(readme, receiver, folder))
         finally:
             started.end()
             node.end()
@@ -54,9 +55,9 @@ def run(started, receiver, node, base):
         started.post(endpoint, body if body is not None else event % endpoint, headers)
         return receiver.wait('/' + endpoint, count)
 
-    signatures.run(sent, node, base)
-    events.run(sent, receiver, node)
-    bodies.run(started, receiver, sent, node)
+    section('signatures', lambda: signatures.run(sent, node, base))
+    section('CloudEvents', lambda: events.run(sent, receiver, node))
+    section('bodies', lambda: bodies.run(started, receiver, sent, node))
     case('basic auth', lambda: equal(sent('basic')['headers']['authorization'], 'Basic ' + base64.b64encode(b'u:p:w').decode()))
     case('bearer auth', lambda: equal(sent('bearer')['headers']['authorization'], 'Bearer t0'))
     case('API key', lambda: equal(sent('apikey')['headers']['x-api-key'], 'k0'))

@@ -1,9 +1,11 @@
 """How a request travels: TLS, HTTP/2, OAuth2 and proxies, against servers that are Node's and npm's."""
-import base64, json, os, subprocess
+import base64, json, os, socket, ssl, subprocess, threading
 
 from sidecar import Sidecar, case, equal, until
 
 USER, PASSWORD, WRONG, CLIENT_SECRET = 'squid', 'p%40ss-w0rd', 'wr0ng-w0rd', 'oauth-s3cret'
+
+NEW_KEY = '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'
 
 
 class Certificates:
@@ -29,9 +31,15 @@ class Certificates:
         self.request(name, f'/CN={subject}', *signed, *alternative, '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', f'extendedKeyUsage={usage}')
 
     def request(self, name, subject, *more):
-        command = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-                   '-subj', subject, '-keyout', self.path(name + '.key'), '-out', self.path(name + '.pem'), *more]
-        ended = subprocess.run(command, capture_output=True, text=True)
+        self.run('req', '-x509', *NEW_KEY, '-days', '2', '-subj', subject, '-keyout', self.path(name + '.key'), '-out', self.path(name + '.pem'), *more)
+
+    def expired(self, name, authority, *names):
+        self.run('req', '-new', *NEW_KEY, '-subj', '/CN=late', '-addext', 'subjectAltName=' + ','.join(names), '-keyout', self.path(name + '.key'), '-out', self.path('late.csr'))
+        self.run('x509', '-req', '-in', self.path('late.csr'), '-CA', self.path(authority + '.pem'), '-CAkey', self.path(authority + '.key'), '-set_serial', '7',
+                 '-days', '-1', '-copy_extensions', 'copy', '-out', self.path(name + '.pem'))
+
+    def run(self, *arguments):
+        ended = subprocess.run(['openssl', *arguments], capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
 
     def server(self, name):
@@ -42,6 +50,33 @@ class Certificates:
         with open(self.path('next'), 'w') as file:
             file.write(self.pem(by))
         os.rename(self.path('next'), self.path(name))
+
+
+class OpenSSL(threading.Thread):
+    """A server that has OpenSSL itself judge the client, which then says why it refuses; takes no request."""
+
+    def __init__(self, certificates, name, authority):
+        super().__init__(daemon=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificates.path(name + '.pem'), certificates.path(name + '.key'))
+        self.context.load_verify_locations(certificates.path(authority + '.pem'))
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port, self.verdicts = self.listener.getsockname()[1], []
+        self.start()
+
+    def run(self):
+        while True:
+            connection = self.context.wrap_socket(self.listener.accept()[0], server_side=True, do_handshake_on_connect=False)
+            try:
+                connection.do_handshake()
+            except ssl.SSLError as error:
+                self.verdicts.append(error.reason)
+            # What is not read would make the end a reset, and the alert be lost.
+            with socket.socket(fileno=connection.detach()) as bare:
+                bare.shutdown(socket.SHUT_WR)
+                while bare.recv(65536):
+                    pass
 
 
 class Endpoints:
@@ -98,12 +133,15 @@ def run(binary, folder, node):
     tls_endpoints(endpoints, certificates)
     two = endpoints.serve('h2c')
     endpoints.add('h2c', two, 'http = "2"', 'http')
+    openssl = OpenSSL(certificates, 'local', 'authority')
+    mtls_endpoint(endpoints, certificates, 'alert', openssl.port, 'mallory')
     tokens = oauth2_endpoints(endpoints)
     proxy, environment = proxy_endpoints(endpoints, certificates)
     endpoints.start(binary, os.path.join(folder, 'transport'), environment)
     try:
-        tls(endpoints)
+        tls(endpoints, openssl)
         versions(endpoints)
+        together(endpoints)
         replaced(endpoints, certificates)
         oauth2(endpoints, tokens)
         proxied(endpoints, proxy)
@@ -115,6 +153,7 @@ def authorities(certificates):
     for name in ('authority', 'successor', 'stranger'):
         certificates.authority(name)
     certificates.leaf('local', 'authority', 'local', 'IP:127.0.0.1')
+    certificates.expired('late', 'authority', 'IP:127.0.0.1')
     certificates.leaf('next', 'successor', 'local', 'IP:127.0.0.1')
     certificates.leaf('named', 'authority', 'named', 'DNS:receiver.test')
     certificates.leaf('alone', None, 'alone', 'IP:127.0.0.1')
@@ -125,8 +164,8 @@ def authorities(certificates):
 
 
 def tls_endpoints(endpoints, certificates):
-    def ca(name, *more):
-        return f'tls = {{ {", ".join([f"ca = {json.dumps(certificates.path(name))}", *more])} }}'
+    def ca(name, more=''):
+        return f'tls = {{ ca = {json.dumps(certificates.path(name))}{more} }}'
     by_authority, local = ca('authority.pem'), certificates.server('local')
     both, only = endpoints.serve('both', **local), endpoints.serve('https', **local)
     endpoints.add('alpn', both, by_authority)
@@ -137,26 +176,31 @@ def tls_endpoints(endpoints, certificates):
     endpoints.add('no_ca', only)
     endpoints.add('other_ca', only, ca('stranger.pem'))
     endpoints.add('self_signed', endpoints.serve('https', **certificates.server('alone')))
+    endpoints.add('late', endpoints.serve('https', **certificates.server('late')), by_authority)
     named = endpoints.serve('https', **certificates.server('named'))
-    endpoints.add('server_name', named, ca('authority.pem', 'server_name = "receiver.test"'))
+    endpoints.add('server_name', named, ca('authority.pem', ', server_name = "receiver.test"'))
     endpoints.add('other_name', named, by_authority)
     asking = {'ca': certificates.pem('authority.pem'), 'requestCert': True, 'rejectUnauthorized': True}
     for name, kind in (('mtls', 'https'), ('mtls_two', 'both')):
         port = endpoints.serve(kind, **local, **asking)
         for suffix, client in (('', 'alice'), ('_none', None), ('_stranger', 'mallory')):
-            own = [f'{key} = {json.dumps(certificates.path(client + end))}' for key, end in (('certificate', '.pem'), ('key', '.key'))] if client else []
-            endpoints.add(name + suffix, port, ca('authority.pem', *own))
-    replaced = [f'{key} = {json.dumps(certificates.path("client" + end))}' for key, end in (('certificate', '.pem'), ('key', '.key'))]
-    endpoints.add('client_replaced', endpoints.serve('https', **local, **asking), ca('authority.pem', *replaced))
+            mtls_endpoint(endpoints, certificates, name + suffix, port, client)
+    mtls_endpoint(endpoints, certificates, 'client_replaced', endpoints.serve('https', **local, **asking), 'client')
     endpoints.add('ca_replaced', endpoints.serve('https', **certificates.server('next')), ca('trusted.pem'))
 
 
-def tls(endpoints):
+def mtls_endpoint(endpoints, certificates, name, port, client):
+    files = {'ca': 'authority.pem', **({'certificate': client + '.pem', 'key': client + '.key'} if client else {})}
+    endpoints.add(name, port, 'tls = { %s }' % ', '.join(f'{key} = {json.dumps(certificates.path(file))}' for key, file in files.items()))
+
+
+def tls(endpoints, openssl):
     sent, failed = endpoints.sent, endpoints.failed
     case('TLS: an authority of tls.ca is trusted', lambda: equal(sent('alpn_one')['url'], '/alpn_one?a=1'))
     case('TLS: without tls.ca it is not', lambda: failed('no_ca', 'tls', 'certificate'))
     case('TLS: nor is it by another authority', lambda: failed('other_ca', 'tls', 'certificate'))
     case('TLS: a self-signed certificate is refused', lambda: failed('self_signed', 'tls', 'certificate'))
+    case('TLS: an expired certificate is refused, and called so', lambda: failed('late', 'tls', 'certificate', 'expired'))
     case('TLS: server_name is asked for and checked', lambda: equal(sent('server_name')['servername'], 'receiver.test'))
     case('TLS: a certificate for another name is refused, and the name said', lambda: failed('other_name', 'tls', 'certificate', 'receiver.test'))
     for name, what in (('mtls', 'mTLS'), ('mtls_two', 'mTLS over HTTP/2')):
@@ -164,6 +208,11 @@ def tls(endpoints):
         case(f'{what}: without a client certificate it is refused', lambda: failed(name + '_none', 'tls', 'certificate'))
         # Node judges it after the handshake, and only hangs up.
         case(f'{what}: with a stranger’s it is refused', lambda: failed(name + '_stranger', 'reset', 'connection'))
+
+    def alert():
+        endpoints.failed('alert', 'tls', 'certificate')
+        assert openssl.verdicts, 'OpenSSL took it'
+    case('mTLS: with a stranger’s, OpenSSL says why, and the log as well', alert)
 
 
 def versions(endpoints):
@@ -174,6 +223,17 @@ def versions(endpoints):
     case('http = "2" over TLS', lambda: equal(version('two'), '2.0'))
     case('http = "2" in the clear', lambda: equal(version('h2c'), '2.0'))
     case('http = "2" where there is only 1.1 is a failure that says so', lambda: endpoints.failed('two_of_one', 'tls', 'http version'))
+
+
+def together(endpoints):
+    def one_connection():
+        endpoints.sent('h2c')
+        before = endpoints.node.ask('connections', port=endpoints.ports['h2c'])
+        events = [endpoints.post('h2c') for _ in range(50)]
+        for event in events:
+            endpoints.sidecar.line(lambda line: line.get('event_id') == event and line.get('outcome') == 'delivered')
+        equal((before, endpoints.node.ask('connections', port=endpoints.ports['h2c'])), (1, 1))
+    case('HTTP/2: fifty events over one connection', one_connection)
 
 
 def replaced(endpoints, certificates):
@@ -195,8 +255,8 @@ def replaced(endpoints, certificates):
 def oauth2_endpoints(endpoints):
     """Receivers that take only tokens of their own token server: name, port of that server."""
     servers = {}
-    for name in ('token', 'renewed', 'refusing'):
-        server = endpoints.node.ask('startOAuth2')
+    for name in ('token', 'renewed', 'refusing', 'no_token'):
+        server = endpoints.node.ask('startOAuth2', refuses=name == 'no_token')
         servers[name] = server['tokenPort']
         endpoints.add(name, server['port'], scheme='http', keys=f'auth = {{ type = "oauth2", token_url = "http://127.0.0.1:{server["tokenPort"]}/token", '
                       f'client_id = "shop", client_secret = "{CLIENT_SECRET}", scopes = ["events:write", "b"] }}')
@@ -240,6 +300,11 @@ def oauth2(endpoints, servers):
         equal([one['token']['jti'] for one in node.ask('seen', port=endpoints.ports['refusing'], count=2)], ['token-1', 'token-2'])
         equal(len(asked('refusing')), 2)
     case('OAuth2: a 401 that stays leads to one renewal and no more', refusing)
+
+    def no_token():
+        endpoints.failed('no_token', 'oauth2', 'token', '401', 'invalid_client')
+        equal(len(asked('no_token')), 1)
+    case('OAuth2: without a token nothing is sent, and the log says what the token server said', no_token)
     case('OAuth2: neither secret nor token is in the log', lambda: unsaid(endpoints, CLIENT_SECRET, 'eyJ'))
 
 

@@ -4,7 +4,7 @@ import { Webhook as Standard } from 'standardwebhooks';
 import { Webhook as Svix } from 'svix';
 import Stripe from 'stripe';
 import { sign, verify as octokit } from '@octokit/webhooks-methods';
-import { HTTP } from 'cloudevents';
+import { CloudEvent, HTTP } from 'cloudevents';
 import express from 'express';
 import qs from 'qs';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
@@ -46,6 +46,10 @@ const checks = {
   cloudevents: ({ headers, body }) => {
     const event = HTTP.toEvent({ headers, body });
     return Array.isArray(event) ? event.map(attributes) : attributes(event);
+  },
+  emit: ({ mode, event }) => {
+    const { headers, body } = HTTP[mode](new CloudEvent(event));
+    return { headers, body };
   },
   express: ({ headers, body }) => throughExpress(body, headers['content-type']),
   form: ({ body }) => [[...new URLSearchParams(body)], new URLSearchParams([...new URLSearchParams(body)]).toString()],
