@@ -1,4 +1,5 @@
 // Node's own servers, a proxy and a token server, each on a port that the system gives.
+import { webcrypto } from 'node:crypto';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
@@ -6,6 +7,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { OAuth2Server } from 'oauth2-mock-server';
 import { Server as Proxy } from 'proxy-chain';
 
+globalThis.crypto ??= webcrypto; // jose wants it, and Debian 12's Node has it only here
 const PATIENCE = 20_000;
 const kept = new Map();
 
