@@ -153,7 +153,10 @@ class Sidecar:
 
     def end(self):
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
 
 
 # Not through a proxy that the environment names.

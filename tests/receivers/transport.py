@@ -44,9 +44,9 @@ class Endpoints:
         return request
 
     def failed(self, name, code, *words):
-        """Posts an event that is not to arrive; its error has the code, and says these words."""
+        """Posts an event that is not to arrive; its error has the code (one of them, with a bar between), and says these words."""
         line = self.outcome(name)
-        equal((line['outcome'], line.get('error_code')), ('failed', code))
+        equal((line['outcome'], line.get('error_code') in code.split('|') or line['error_code']), ('failed', True))
         missing = [word for word in words if word not in line['error'].lower()]
         assert not missing, f"{missing} not in: {line['error']}"
         seen = self.node.ask('seen', port=self.ports[name], count=0)
@@ -150,7 +150,8 @@ def versions(endpoints):
     case('http = "1.1" stays 1.1 where both are offered', lambda: equal(version('one'), '1.1'))
     case('http = "2" over TLS', lambda: equal(version('two'), '2.0'))
     case('http = "2" in the clear', lambda: equal(version('h2c'), '2.0'))
-    case('http = "2" where there is only 1.1 is a failure that says so', lambda: endpoints.failed('two_of_one', 'tls', 'http version'))
+    # Node 18 has no word for it and takes the handshake; later ones say that no protocol fits.
+    case('http = "2" where there is only 1.1 is a failure that says so', lambda: endpoints.failed('two_of_one', 'tls|protocol', 'http'))
 
 
 def together(endpoints):
