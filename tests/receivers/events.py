@@ -68,6 +68,10 @@ def run(sent, receiver, node):
             equal({name: json.loads(request['body'])[name] for name in event}, expected)
         case(f'CloudEvents SDK (Node): {mode} in, from Node', emitted)
 
+    batches(sent, receiver, node, counts)
+
+
+def batches(sent, receiver, node, counts):
     def batch_of(count):
         return json.dumps([json.loads(ce.to_structured_event(own(f'b{n}')).body) for n in range(count)])
 
