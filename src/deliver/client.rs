@@ -291,7 +291,10 @@ fn from_hyper(error: &hyper::Error, silent: bool) -> Failure {
         None => ErrorCode::Protocol,
     };
     let text = match code {
-        ErrorCode::Reset if io_kind.is_none() => "the receiver closed the connection without an answer".into(),
+        // What TLS says of an end without its farewell is about TLS.
+        ErrorCode::Reset if io_kind.is_none_or(|kind| kind == io::ErrorKind::UnexpectedEof) => {
+            "the receiver closed the connection without an answer".into()
+        }
         ErrorCode::Protocol => format!("the answer is not HTTP/1.1: {}", chain(error)),
         _ => chain(error),
     };

@@ -46,7 +46,11 @@ pub(super) async fn tunnel(mut stream: TcpStream, proxy: &Proxy, target: &Target
 
 /// The failure where the proxy answers [`UNKNOWN`].
 pub(super) fn unknown_to(proxy: &Proxy) -> Failure {
-    failure(ErrorCode::ConnectRefused, format!("the proxy {proxy} wants to know who asks (407)"))
+    let why = match proxy.authorization {
+        Some(_) => "does not take the credentials that its URL has",
+        None => "wants to know who asks",
+    };
+    failure(ErrorCode::ConnectRefused, format!("the proxy {proxy} {why} (407)"))
 }
 
 /// The status of a proxy that wants credentials, or others.

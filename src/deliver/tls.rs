@@ -222,11 +222,15 @@ pub(super) fn explained(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             format!("its certificate has expired, on {}", date(not_after.as_secs()))
         }
+        rustls::Error::InvalidCertificate(CertificateError::Expired) => "its certificate has expired".to_owned(),
         rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
             format!("its certificate is valid only from {} on", date(not_before.as_secs()))
         }
         rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
-            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            // Each comes as `DnsName("a.example")` or `IpAddress(192.0.2.1)`.
+            let name = |text: &String| text.split(['(', ')']).nth(1).unwrap_or(text).trim_matches('"').to_owned();
+            let names: Vec<String> = presented.iter().map(name).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!("its certificate is for another name ({names}): `tls.server_name` says which one is right")
         }
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {

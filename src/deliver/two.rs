@@ -217,6 +217,14 @@ impl Wait<'_> {
         self.connection.seen.bytes() == self.seen_before
     }
 
+    fn without_a_word(&self) -> &'static str {
+        match self.connection.uri.scheme_str() {
+            // TLS has agreed on the version already.
+            Some("https") => "the receiver closed the connection without a word: it may want a certificate of ours",
+            _ => "the receiver closed the connection without a word: it may not speak HTTP/2",
+        }
+    }
+
     fn broken(&self, error: &hyper::Error) -> Broken {
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
         let reason = cause.and_then(h2::Error::reason);
@@ -232,9 +240,7 @@ impl Wait<'_> {
         let silent = unprocessed || is_over && self.was_silent();
         let failure = match cause {
             _ if let Some(error) = self.connection.seen.broken().filter(|_| is_over) => by_tls(error),
-            _ if is_over && self.connection.seen.bytes() == 0 => {
-                failure(ErrorCode::Reset, "the receiver closed the connection without a word: it may not speak HTTP/2")
-            }
+            _ if is_over && self.connection.seen.bytes() == 0 => failure(ErrorCode::Reset, self.without_a_word()),
             Some(_) if refused => failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", chain(error))),
             None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
             Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),

@@ -109,13 +109,14 @@ async fn what_is_encrypted_goes_through_a_tunnel() {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_or_is_not_there_is_named() {
-    for (scheme, status, says) in [
-        ("http", "407", "wants to know who asks (407)"),
-        ("https", "407", "wants to know who asks (407)"),
-        ("https", "502", "did not connect to receiver.test:443: it answered 502"),
+    for (scheme, user, status, says) in [
+        ("http", "", "407", "wants to know who asks (407)"),
+        ("http", "me:pw@", "407", "does not take the credentials that its URL has (407)"),
+        ("https", "", "407", "wants to know who asks (407)"),
+        ("https", "me:pw@", "502", "did not connect to receiver.test:443: it answered 502"),
     ] {
         let proxy = Proxy::to(1, status).await;
-        let keys = format!("proxy = \"http://me:pw@127.0.0.1:{}\"", proxy.port);
+        let keys = format!("proxy = \"http://{user}127.0.0.1:{}\"", proxy.port);
         let url = format!("{scheme}://receiver.test/");
         let sidecar = Sidecar::start(&everything_to(&[("hook", &url, &keys)])).await;
         sidecar.event(EVENT).await.accepted();
