@@ -30,7 +30,8 @@ def config(base):
 
 
 def main():
-    binary, node_folder, readme = sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None
+    # Absolute, for some of it runs in folders of its own.
+    binary, node_folder, readme = [os.path.abspath(path) for path in sys.argv[1:4]] + [None] * (4 - len(sys.argv))
     receiver = Receiver()
     base = f'http://127.0.0.1:{receiver.server_port}'
     with tempfile.TemporaryDirectory(prefix='receivers-') as folder:
