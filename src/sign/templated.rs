@@ -27,6 +27,8 @@ pub(super) struct Form {
     each: Template<Each>,
     pub(super) join: Box<str>,
     pub(super) encoding: Encoding,
+    /// Whether the attempt's time stands anywhere.
+    is_timed: bool,
 }
 
 impl Form {
@@ -49,7 +51,13 @@ impl Form {
             }
         }
         let Scheme { signed, each, encoding, join, .. } = scheme;
-        Ok(Form { signed, headers: headers.into(), each, join: join.into(), encoding })
+        let in_header = |field| {
+            let is_in = |text: &Text| matches!(text, Text::Filled(template) if template.uses(Header::Field(field)));
+            headers.iter().any(|(_, text)| is_in(text))
+        };
+        let times = [Field::Timestamp, Field::TimestampMs];
+        let is_timed = times.into_iter().any(|field| signed.uses(Signed::Field(field)) || in_header(field));
+        Ok(Form { signed, headers: headers.into(), each, join: join.into(), encoding, is_timed })
     }
 
     pub(super) fn signature(&self, key: &mac::Key, values: &Values<'_>) -> mac::Signature {
@@ -99,7 +107,7 @@ impl Templated {
     /// Writes the headers of one attempt, in place of any of the same name.
     pub(super) fn sign(&self, stamp: &Stamp<'_>, headers: &mut HeaderMap) {
         let mut digits = itoa::Buffer::new();
-        let millis = digits.format(stamp.unix_millis).as_bytes();
+        let millis = if self.form.is_timed { digits.format(stamp.unix_millis).as_bytes() } else { &[] };
         let fields = Field::ALL.map(|field| match field {
             Field::Id => stamp.id.as_bytes(),
             Field::Method => stamp.method.as_bytes(),
