@@ -72,10 +72,13 @@ impl Lanes {
     /// other's order and number.
     async fn way_into(&mut self, endpoint: &Arc<Endpoint>) -> Handle {
         let mut lane = None;
-        let is_its = |lane: &OpenLane| lane.outlet.endpoint.name == endpoint.name;
-        while let Some(at) = self.retired.iter().position(is_its).filter(|_| lane.is_none()) {
-            let retired = self.retired.swap_remove(at);
-            lane = retired.outlet.handle.reopen().await.then_some(retired);
+        for at in 0..self.retired.len() {
+            let outlet = &self.retired[at].outlet;
+            // One that does not come back may still have something to end.
+            if outlet.endpoint.name == endpoint.name && outlet.handle.reopen().await {
+                lane = Some(self.retired.swap_remove(at));
+                break;
+            }
         }
         let lane = lane.unwrap_or_else(|| {
             let account = Account::open(&self.ledger, endpoint.queue);

@@ -24,7 +24,7 @@ def tostream: path(def r: (.[]? | r), .; r) as $p | getpath($p) | reduce path(.[
 def scan_(re; flags): matches(re; flags)[] | [.[].string] | if length > 1 then .[1:] else .[0] end;
 def scan(re; flags): scan_(re; "g" + flags);
 def scan(re): scan(re; "");
-def sub(re; f; flags): [edits_(re; flags)[] | if isobject then [f] else . end] | joined_;
+def sub(re; f; flags): re as $re | flags as $flags | [edits_($re; $flags)[] | if isobject then [f] else . end] | joined_;
 def sub(re; f): sub(re; f; "");
 def gsub(re; f; flags): sub(re; f; "g" + flags);
 def gsub(re; f): sub(re; f; "g");

@@ -11,8 +11,8 @@
 //! Promised is: nothing runs for ever, since what could is refused when the config is read (recursive definitions, generators
 //! without a bound of their own), and what reads the process is too; an expression is no deeper than any stack has room for;
 //! a text that is made of values, by repetition or replacement, is at most 1 MiB. Not promised, since jaq has no place for a
-//! bound: how long nested loops over an event take, what memory a program gathers in arrays and objects, and the stack for a
-//! value that it wraps 100 000 times (`reduce .[] as $x (null; [.])`): comparing and dropping it recurse.
+//! bound: how long nested loops over an event take, what memory a program gathers in arrays, objects and by adding texts, and
+//! the stack for a value that it wraps 100 000 times (`reduce .[] as $x (null; [.])`): comparing and dropping it recurse.
 //!
 //! **Invariant:** pure; an error, or a panic inside jaq, is an [`RunError`] of that run alone.
 

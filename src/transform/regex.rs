@@ -1,4 +1,4 @@
-//! jq's regular expressions, which run in time proportional to the text.
+//! jq's regular expressions, of ASCII only: each search takes time proportional to the text.
 //!
 //! **Invariant:** a group may match before another that stands left of it, or not at all; then it is null, as in jq.
 
@@ -14,8 +14,12 @@ pub(super) fn matches(value: &Val, regex: &Val, flags: &Val) -> Result {
     let text = bytes(value)?;
     let names: Vec<Val> =
         pattern.regex.capture_names().map(|name| name.map_or(Val::Null, |name| Val::from(name.to_owned()))).collect();
-    let (mut at, mut before) = (0, 0);
+    let (mut at, mut before, mut shown) = (0, 0, 0);
     let found = pattern.found(text).map(|captures| {
+        shown += names.len();
+        if shown > MOST_GROUPS {
+            return Err(error("a regular expression matches too often: with all groups, more than 65536 times"));
+        }
         let whole = captures.get(0);
         let start = whole.as_ref().map_or(at, Match::start);
         before += characters(&text[at..start]);
@@ -32,9 +36,9 @@ pub(super) fn matches(value: &Val, regex: &Val, flags: &Val) -> Result {
             }
             Val::obj(object)
         });
-        groups.collect()
+        Ok(groups.collect())
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// The text in pieces: what matches is an object of its named groups, what stands between is a text.
@@ -119,3 +123,6 @@ fn characters(text: &[u8]) -> usize {
 fn key(name: &str) -> Val {
     Val::from(name.to_owned())
 }
+
+/// A match is shown in a kilobyte, whatever its length, and all of them at once.
+const MOST_GROUPS: usize = 1 << 16;

@@ -150,3 +150,12 @@ fn an_expression_too_large_or_too_deep_is_refused_and_a_long_one_is_not() {
         assert_eq!(value(&source, "1"), expected, "{}", shown(&source));
     }
 }
+
+#[test]
+fn a_regular_expression_that_matches_everywhere_does_not_fill_the_memory() {
+    let long = quoted(&"a".repeat(1 << 20));
+    for source in [r#"[.data | match(".";"g")] | length"#, r#"[.data | scan("(x)?(y)?")] | length"#] {
+        assert!(matches!(run(source, &long), Err(RunError::Jq(_))), "{source}");
+    }
+    assert_eq!(value(r#"[.data | match(".";"g")] | length"#, &quoted(&"a".repeat(60_000))), "60000");
+}
