@@ -123,7 +123,7 @@ fn multiply(left: Val, right: Val) -> Result {
 }
 
 /// The same number as an integer, if it is one that is written or was calculated otherwise: jaq counts with those alone.
-fn whole(value: Val) -> Val {
+pub(super) fn whole(value: Val) -> Val {
     let number = match &value {
         Val::Num(Num::Float(number)) => *number,
         Val::Num(Num::Dec(text)) => text.parse().unwrap_or(f64::NAN),
@@ -250,6 +250,7 @@ struct Joined {
     pieces: Vec<Val>,
     /// Of each piece the one chosen; none when all were.
     chosen: Option<Vec<usize>>,
+    made: usize,
 }
 
 impl Joined {
@@ -257,7 +258,7 @@ impl Joined {
         let pieces: Vec<Val> = value.into_seq().map_err(|value| JqError::typ(value, "array"))?;
         let is_empty = |piece: &Val| matches!(piece, Val::Arr(choices) if choices.is_empty());
         let chosen = if pieces.iter().any(is_empty) { None } else { Some(vec![0; pieces.len()]) };
-        Ok(Joined { pieces, chosen })
+        Ok(Joined { pieces, chosen, made: 0 })
     }
 
     fn text(&self, chosen: &[usize]) -> Result {
@@ -280,6 +281,11 @@ impl Iterator for Joined {
 
     fn next(&mut self) -> Option<Result> {
         let mut chosen = self.chosen.take()?;
+        self.made += 1;
+        // Each place where there is a choice doubles them at least.
+        if self.made > MOST_TEXTS {
+            return Some(Err(error("a replacement makes more than 4096 texts")));
+        }
         let text = self.text(&chosen);
         let next = self.pieces.iter().zip(&mut chosen).rev().any(|(piece, chosen)| {
             let choices = if let Val::Arr(choices) = piece { choices.len() } else { 1 };
@@ -298,6 +304,8 @@ const BITS: usize = 33_220;
 
 /// The largest number up to which a float has every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+
+const MOST_TEXTS: usize = 4096;
 
 /// Of a text that is no number, in bytes.
 const SHOWN: usize = 100;

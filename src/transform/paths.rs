@@ -5,7 +5,7 @@
 use jaq_core::Error as JqError;
 use jaq_json::{Map, Num, Rc, Val};
 
-use super::natives::{Result, TOO_DEEP, error};
+use super::natives::{Result, TOO_DEEP, error, whole};
 use crate::event::MAX_DEPTH;
 
 /// The steps of a path.
@@ -129,6 +129,7 @@ fn ways<'p>(
 
 /// Where an index is in an array of this length; negative ones count from its end.
 fn index(number: &Num, length: usize) -> Option<usize> {
+    let Val::Num(number) = whole(Val::Num(number.clone())) else { return None };
     let at = number.as_isize()?;
     if at < 0 { length.checked_sub(at.unsigned_abs()) } else { usize::try_from(at).ok() }
 }

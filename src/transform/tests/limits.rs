@@ -159,3 +159,11 @@ fn a_regular_expression_that_matches_everywhere_does_not_fill_the_memory() {
     }
     assert_eq!(value(r#"[.data | match(".";"g")] | length"#, &quoted(&"a".repeat(60_000))), "60000");
 }
+
+#[test]
+fn a_replacement_with_several_outputs_makes_so_many_texts_and_no_more() {
+    let places = |n: usize| quoted(&"a".repeat(n));
+    let source = r#"[.data | gsub("a"; "x", "y")] | length"#;
+    assert_eq!(value(source, &places(12)), "4096");
+    assert!(matches!(run(source, &places(60)), Err(RunError::Jq(_))));
+}
