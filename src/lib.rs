@@ -31,7 +31,8 @@
 //! `tests/it/architecture.rs` holds.
 //!
 //! - [`event`]: the traveller, as the app posted it.
-//! - [`ingest`]: the door in; HTTP becomes events, or a refusal.
+//! - [`door`]: a way in for HTTP; who may come, how long they may take.
+//! - [`ingest`]: the app's; HTTP becomes events, or a refusal.
 //! - [`route`]: who gets an event.
 //! - [`transform`]: what is made of an event, by jq.
 //! - [`pipeline`]: what is made of an event once, at the door, and what once an attempt.
@@ -51,6 +52,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deliver;
+pub mod door;
 pub mod encode;
 pub mod endpoint;
 pub mod envelope;

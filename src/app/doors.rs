@@ -6,7 +6,8 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
     deliver::OwnListeners,
-    ingest::{self, Ingest, Listener},
+    door::{self, Listener},
+    ingest::Ingest,
 };
 
 /// The open door, and those that are still letting people out.
@@ -27,7 +28,7 @@ impl Doors {
     pub(super) fn open(&mut self, listener: Listener) {
         let (open, stop) = watch::channel(false);
         self.own.set(listener.address().into_iter().collect());
-        self.servers.spawn(ingest::serve(listener, Arc::clone(&self.ingest), stop));
+        self.servers.spawn(door::serve(listener, Arc::clone(&self.ingest), stop));
         std::mem::replace(&mut self.open, open).send_replace(true);
     }
 

@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 use crate::{
     config::Config,
     deliver::{Client, Lane, Surroundings},
+    door::{self, Guard},
     endpoint::Endpoint,
-    ingest::{Dedupe, Guard, Limits, Outlet, Plan},
+    ingest::{Dedupe, Limits, Outlet, Plan},
     log::diagnostics,
     queue::{
         Account, Addressee, Delivery, Handle, Ledger, Letter, Parcel, Place,
@@ -57,10 +58,12 @@ impl Lanes {
             limits: Limits {
                 max_body: listen.max_body,
                 max_batch: listen.max_batch,
-                header_timeout: listen.header_timeout,
-                body_timeout: listen.body_timeout,
-                keep_alive: listen.keep_alive,
-                max_connections: listen.max_connections,
+                door: door::Limits {
+                    header_timeout: listen.header_timeout,
+                    body_timeout: listen.body_timeout,
+                    keep_alive: listen.keep_alive,
+                    max_connections: listen.max_connections,
+                },
             },
             source: Arc::clone(&listen.source),
             log_accepted: config.log_accepted,

@@ -27,7 +27,8 @@ use self::{doors::Doors, lanes::Lanes};
 use crate::{
     config::{self, Address, Config, Watcher},
     deliver::{Client, OwnListeners, Surroundings},
-    ingest::{Ingest, Listener},
+    door::Listener,
+    ingest::Ingest,
     log::{self, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, Register, StateError, pending, pending::Leftover},
 };

@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
-use super::{Limits, Refusal, head::Way, server::MAX_HEAD, watchdog::Watchdog};
+use super::{Limits, Refusal, head::Way};
+use crate::door::{MAX_HEAD, Watchdog};
 
 /// Reads the body of a request on `way` within its bounds. Most come in one piece, and that piece is used as it is.
 pub(super) async fn read(body: Incoming, way: &Way<'_>, limits: &Limits, watchdog: &Watchdog) -> Result<Bytes, Refusal> {
@@ -43,7 +44,7 @@ pub(super) async fn read(body: Incoming, way: &Way<'_>, limits: &Limits, watchdo
         Some(Ok(None)) => Err(too_large),
         // The connection is gone or talks nonsense: whatever is answered, nobody reads it.
         Some(Err(error)) => Err(Refusal::InvalidJson { line: 1, column: 1, what: error.to_string().into() }),
-        None => Err(Refusal::RequestTimeout(limits.body_timeout)),
+        None => Err(Refusal::RequestTimeout(limits.door.body_timeout)),
     }
 }
 

@@ -2,19 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
 use super::{dedupe::Memo, reply};
-use crate::queue::{Deliveries, Parcel, Waiter};
+use crate::{
+    door::Closing,
+    queue::{Deliveries, Parcel, Waiter},
+};
 
 /// An event whose deliveries are waited for.
 pub(super) enum Followed {
     Duplicate(Box<str>, Memo),
     New(Arc<Parcel>),
 }
-
-/// Turns true when the connections of a door are to end.
-pub(super) type Closing = watch::Receiver<bool>;
 
 /// Waits for all deliveries of these events, but for no longer than `wait`, nor while a door is being closed; says how far
 /// each event's are.

@@ -11,14 +11,10 @@ mod body;
 mod cloud;
 mod dedupe;
 mod follow;
-mod guard;
 mod head;
 mod ids;
-mod listener;
 mod parse;
 mod reply;
-mod server;
-mod watchdog;
 
 use std::{
     sync::{
@@ -30,21 +26,20 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use self::{
     accept::{Accepted, Desk},
     dedupe::Memory,
-    follow::Closing,
     head::{Media, Way},
     ids::Ids,
-    watchdog::Watchdog,
 };
-pub use self::{dedupe::Bounds as Dedupe, guard::Guard, listener::Listener, parse::json, reply::Refusal, server::serve};
+pub use self::{dedupe::Bounds as Dedupe, parse::json, reply::Refusal};
 use crate::{
+    door::{self, Closing, Guard, Peer, Service, Watchdog},
     endpoint::Endpoint,
     log::{self, Log},
     queue::{DeadLetters, Handle, Ledger},
@@ -89,10 +84,7 @@ pub struct Outlet {
 pub struct Limits {
     pub max_body: usize,
     pub max_batch: usize,
-    pub header_timeout: Duration,
-    pub body_timeout: Duration,
-    pub keep_alive: Duration,
-    pub max_connections: usize,
+    pub door: door::Limits,
 }
 
 /// The door. One per sidecar, shared by its connections.
@@ -143,44 +135,6 @@ impl Ingest {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Answers a request.
-    async fn answer(&self, request: Request<Incoming>, watchdog: &Watchdog, closing: &Closing) -> Response<Full<Bytes>> {
-        if let Some(health) = self.health(&request) {
-            return health;
-        }
-        let (mut head, body) = request.into_parts();
-        let response = match self.take(&head, body, watchdog).await {
-            Ok((Accepted::Answered(body), _)) => reply::accepted(body, std::mem::take(&mut head.headers)),
-            Ok((Accepted::Followed(followed), batch)) => {
-                let seconds = head::wait(&head.headers).unwrap_or_default();
-                let ended = Box::pin(follow::follow(&followed, Duration::from_secs(seconds), closing)).await;
-                let answers: Vec<_> = followed.iter().zip(&ended).map(|(event, ended)| event.answer(ended)).collect();
-                let response = reply::accepted(reply::body(&answers, batch), std::mem::take(&mut head.headers));
-                reply::waited(response, &ended, seconds)
-            }
-            Err(refusal) => refusal.response(),
-        };
-        // Others first: lanes get their turn between an event and its answer, so that they keep up with the door, and
-        // answers are written one after the other, which wakes their reader once and not each time.
-        tokio::task::yield_now().await;
-        response
-    }
-
-    fn health(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
-        let (status, text) = match request.uri().path() {
-            "/healthz" => (StatusCode::OK, "ok\n"),
-            "/readyz" if self.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            "/readyz" => (StatusCode::OK, "ready\n"),
-            _ => return None,
-        };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Some(Refusal::MethodNotAllowed("GET, HEAD").response());
-        }
-        let mut response = reply::with_type("text/plain", text.into());
-        *response.status_mut() = status;
-        Some(response)
-    }
-
     /// Queues the events of a request; says also whether they came as a batch.
     async fn take(&self, head: &Parts, body: Incoming, watchdog: &Watchdog) -> Result<(Accepted, bool), Refusal> {
         if head.headers.len() > MAX_HEADERS {
@@ -193,7 +147,7 @@ impl Ingest {
             plan.guard.check(head)?;
             let way = way.as_ref().ok_or(Refusal::NotFound)?;
             if head.method != Method::POST {
-                return Err(Refusal::MethodNotAllowed("POST"));
+                return Err(door::Refusal::MethodNotAllowed("POST").into());
             }
             if self.is_draining() {
                 return Err(Refusal::Draining);
@@ -238,6 +192,42 @@ impl Ingest {
         }
         let accepted = desk.accept(draft);
         Ok((accepted, events.batch))
+    }
+}
+
+impl Service for Arc<Ingest> {
+    fn limits(&self) -> door::Limits {
+        self.plan.load().limits.door
+    }
+
+    fn admits(&self, peer: Peer) -> bool {
+        self.plan.load().guard.admits(peer)
+    }
+
+    fn changed(&self) -> Notified<'_> {
+        self.swapped.notified()
+    }
+
+    async fn answer(&self, request: Request<Incoming>, watchdog: &Watchdog, closing: &Closing) -> Response<Full<Bytes>> {
+        if let Some(health) = door::health(&request, self.is_draining()) {
+            return health;
+        }
+        let (mut head, body) = request.into_parts();
+        let response = match self.take(&head, body, watchdog).await {
+            Ok((Accepted::Answered(body), _)) => reply::accepted(body, std::mem::take(&mut head.headers)),
+            Ok((Accepted::Followed(followed), batch)) => {
+                let seconds = head::wait(&head.headers).unwrap_or_default();
+                let ended = Box::pin(follow::follow(&followed, Duration::from_secs(seconds), closing)).await;
+                let answers: Vec<_> = followed.iter().zip(&ended).map(|(event, ended)| event.answer(ended)).collect();
+                let response = reply::accepted(reply::body(&answers, batch), std::mem::take(&mut head.headers));
+                reply::waited(response, &ended, seconds)
+            }
+            Err(refusal) => refusal.response(),
+        };
+        // Others first: lanes get their turn between an event and its answer, so that they keep up with the door, and
+        // answers are written one after the other, which wakes their reader once and not each time.
+        tokio::task::yield_now().await;
+        response
     }
 }
 

@@ -7,27 +7,26 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use smallvec::SmallVec;
 
-use crate::queue::{Awaited, Deliveries, Stage};
+use crate::{
+    door,
+    queue::{Awaited, Deliveries, Stage},
+};
 
 /// Why a request was refused. Nothing of it was queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error(transparent)]
+    Door(#[from] door::Refusal),
     #[error("sidehook is shutting down")]
     Draining,
     #[error("the endpoint `{0}` is disabled")]
     EndpointDisabled(Box<str>),
-    #[error("the Host `{0}` is not this sidecar's: add it to listen.hosts if it should be")]
-    ForbiddenHost(Box<str>),
-    #[error("web pages may not post events")]
-    ForbiddenOrigin,
     #[error("as XML or form the event would be larger than {0} bytes")]
     GrownTooLarge(usize),
     #[error("{0}")]
     InvalidEvent(Box<str>),
     #[error("line {line}, column {column}: {what}")]
     InvalidJson { line: usize, column: usize, what: Cow<'static, str> },
-    #[error("only {0} is allowed here")]
-    MethodNotAllowed(&'static str),
     #[error("there is nothing here: events go to /events, /events/{{type}} or /endpoints/{{name}}/events")]
     NotFound,
     #[error("the body is larger than listen.max_body, {0} bytes")]
@@ -42,8 +41,6 @@ pub enum Refusal {
     TooManyEvents(usize),
     #[error("more than {0} headers")]
     TooManyHeaders(usize),
-    #[error("a valid token is wanted: Authorization: Bearer …")]
-    Unauthorized,
     #[error("there is no endpoint `{0}`")]
     UnknownEndpoint(Box<str>),
     #[error("{0}")]
@@ -53,14 +50,12 @@ pub enum Refusal {
 impl Refusal {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
+            Refusal::Door(refusal) => refusal.status_and_code(),
             Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Refusal::EndpointDisabled(_) => (StatusCode::CONFLICT, "endpoint_disabled"),
-            Refusal::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "forbidden_host"),
-            Refusal::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
             Refusal::GrownTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::InvalidEvent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event"),
             Refusal::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
-            Refusal::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Refusal::NotFound | Refusal::UnknownEndpoint(_) => (StatusCode::NOT_FOUND, "not_found"),
             Refusal::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Refusal::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
@@ -68,7 +63,6 @@ impl Refusal {
             Refusal::StorageFailed => (StatusCode::SERVICE_UNAVAILABLE, "storage_failed"),
             Refusal::TooManyEvents(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
             Refusal::TooManyHeaders(_) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
-            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         }
     }
@@ -86,18 +80,19 @@ impl Refusal {
         let (status, code) = self.status_and_code();
         let mut response = match self {
             // What hyper's parser refuses has no body, and this limit is of that kind.
-            Refusal::TooManyHeaders(_) => Response::default(),
-            _ => problem(status, code, &self.to_string()),
+            Refusal::TooManyHeaders(_) => {
+                let mut response = Response::default();
+                *response.status_mut() = status;
+                response
+            }
+            Refusal::Door(refusal) => return refusal.response(),
+            _ => door::problem(status, code, &self.to_string()),
         };
-        *response.status_mut() = status;
         let headers = response.headers_mut();
         match self {
             Refusal::Draining => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Refusal::MethodNotAllowed(allowed) => {
-                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
             }
             Refusal::QueueFull { retry_after, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs_f64().ceil() as u64));
@@ -105,33 +100,10 @@ impl Refusal {
             Refusal::RequestTimeout(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Refusal::Unauthorized => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
             _ => {}
         }
         response
     }
-}
-
-fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {
-    #[derive(serde::Serialize)]
-    struct Problem<'a> {
-        title: &'a str,
-        status: u16,
-        detail: &'a str,
-        code: &'a str,
-    }
-    let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::to_vec(&Problem { title, status: status.as_u16(), detail, code }).unwrap_or_default();
-    with_type("application/problem+json", body)
-}
-
-/// A body of some media type.
-pub(super) fn with_type(media_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
 }
 
 /// The endpoints an event goes to.

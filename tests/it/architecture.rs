@@ -293,12 +293,13 @@ const ROOMS: &[Room] = &[
         uses: &["event", "transform", "endpoint", "pipeline", "retry", "queue", "log", "sign"],
         outside: Outside::All,
     },
-    // Beyond the path itself: `endpoint`, for a plan's outlets are endpoints; `sign`, for its `Secret` compares tokens in
-    // constant time; `retry`, for a full queue makes a dead letter, whose reason is one of its words; `encode`, for the
+    // `sign`, for its `Secret` compares tokens in constant time; `endpoint`, which knows the names of this machine.
+    Room { name: "door", uses: &["endpoint", "log", "sign"], outside: Outside::All },
+    // Beyond the path itself: `endpoint`, for a plan's outlets are endpoints; `retry`, for a full queue makes a dead letter, whose reason is one of its words; `encode`, for the
     // error of `pipeline::prepare` is its; `transform`, for the door asks each route's `when`.
     Room {
         name: "ingest",
-        uses: &["event", "transform", "route", "pipeline", "queue", "log", "endpoint", "sign", "retry", "encode"],
+        uses: &["event", "transform", "route", "pipeline", "queue", "log", "endpoint", "retry", "encode", "door"],
         outside: Outside::All,
     },
     // It makes all the nouns and verbs, and none of them knows it. Of `log` it makes the destination.
@@ -309,7 +310,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "app",
-        uses: &["config", "deliver", "endpoint", "event", "ingest", "log", "pipeline", "queue", "retry", "route"],
+        uses: &["config", "deliver", "door", "endpoint", "event", "ingest", "log", "pipeline", "queue", "retry", "route"],
         outside: Outside::All,
     },
     // `deliver`, for a test is an attempt without a lane.

@@ -10,8 +10,8 @@ use crate::{endpoint::is_loopback_host, sign::Secret};
 
 /// Who is at the other end of a Unix socket: an extension of the requests that come over one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) uid: u32,
+pub struct Peer {
+    pub uid: u32,
 }
 
 /// What a request must show.
@@ -35,7 +35,7 @@ impl Guard {
         Guard { uids, ..self }
     }
 
-    pub(super) fn admits(&self, peer: Peer) -> bool {
+    pub fn admits(&self, peer: Peer) -> bool {
         self.uids.is_empty() || self.uids.contains(&peer.uid)
     }
 

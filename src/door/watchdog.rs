@@ -9,7 +9,7 @@ use super::Limits;
 
 /// One connection's stage, in one word that its parts share: setting it costs a store, where a timer per stage would cost
 /// more than the rest of a request's bookkeeping.
-pub(super) struct Watchdog {
+pub struct Watchdog {
     born: Instant,
     /// Milliseconds since `born` and, in the lowest bits, the stage that began then.
     state: AtomicU64,
@@ -35,12 +35,12 @@ impl Watchdog {
     }
 
     /// The head is there, and the body if one is awaited.
-    pub(super) fn busy(&self) {
+    pub fn busy(&self) {
         self.state.store(BUSY, Relaxed);
     }
 
     /// The body is awaited.
-    pub(super) fn body(&self) {
+    pub fn body(&self) {
         self.enter(BODY);
     }
 
@@ -70,7 +70,7 @@ impl Watchdog {
         body
     }
 
-    pub(super) fn is_expired(&self) -> bool {
+    pub fn is_expired(&self) -> bool {
         self.stage() == EXPIRED
     }
 
@@ -92,8 +92,6 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits {
-        max_body: 0,
-        max_batch: 0,
         max_connections: 0,
         header_timeout: Duration::from_secs(5),
         body_timeout: Duration::from_secs(10),

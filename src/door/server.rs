@@ -1,4 +1,4 @@
-//! Connections from the app: HTTP/1.1 by hyper, with the time limits that hyper has not.
+//! Connections: HTTP/1.1 by hyper, with the time limits that hyper has not.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Ingest,
+    Service,
     guard::Peer,
     listener::{Guest, Listener},
     watchdog::Watchdog,
@@ -29,29 +29,29 @@ use super::{
 use crate::log::diagnostics;
 
 /// Takes connections until `stop` says so, then lets those that are open finish the request they are at.
-pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>) {
+pub async fn serve<S: Service>(listener: Listener, service: S, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let (tell, told) = watch::channel(false);
     let mut turned_away = None;
     loop {
-        let swapped = ingest.swapped.notified();
-        let room = connections.len() < ingest.plan().limits.max_connections;
+        let changed = service.changed();
+        let room = connections.len() < service.limits().max_connections;
         tokio::select! {
             biased;
             _ = &mut stopped => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            // A new plan may have more room.
-            () = swapped, if !room => {}
+            // There may be more room now.
+            () = changed, if !room => {}
             accepted = listener.accept(), if room => match accepted {
                 Ok(Guest::Tcp(stream)) => {
                     // Answers are written at once and whole: waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(connection(stream, None, Arc::clone(&ingest), told.clone()));
+                    connections.spawn(connection(stream, None, service.clone(), told.clone()));
                 }
                 Ok(Guest::Unix(stream)) => {
-                    if let Some(peer) = admitted(&stream, &ingest, &mut turned_away) {
-                        connections.spawn(connection(stream, Some(peer), Arc::clone(&ingest), told.clone()));
+                    if let Some(peer) = admitted(&stream, &service, &mut turned_away) {
+                        connections.spawn(connection(stream, Some(peer), service.clone(), told.clone()));
                     }
                 }
                 Err(error) => {
@@ -64,14 +64,14 @@ pub async fn serve(listener: Listener, ingest: Arc<Ingest>, mut stop: watch::Rec
     drop(listener);
     tell.send_replace(true);
     // A body under way has its time. The sidecar's end has less: it drops this future.
-    let patience = ingest.plan().limits.body_timeout + LAST_ANSWERS;
+    let patience = service.limits().body_timeout + LAST_ANSWERS;
     let _ = timeout(patience, async { while connections.join_next().await.is_some() {} }).await;
 }
 
 /// Who is at the other end, if they may be; who may not is told of once, however often they try.
-fn admitted(stream: &UnixStream, ingest: &Ingest, turned_away: &mut Option<Option<Peer>>) -> Option<Peer> {
+fn admitted<S: Service>(stream: &UnixStream, service: &S, turned_away: &mut Option<Option<Peer>>) -> Option<Peer> {
     let peer = stream.peer_cred().ok().map(|peer| Peer { uid: peer.uid() });
-    let admitted = peer.filter(|peer| ingest.plan().guard.admits(*peer));
+    let admitted = peer.filter(|peer| service.admits(*peer));
     if admitted.is_none() && turned_away.replace(peer) != Some(peer) {
         let uid = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.uid.to_string());
         diagnostics::warn(format_args!("turned away a user whom listen.uids does not have: {uid}"));
@@ -80,21 +80,22 @@ fn admitted(stream: &UnixStream, ingest: &Ingest, turned_away: &mut Option<Optio
 }
 
 /// Serves one connection; `peer` is who is at its other end, over a Unix socket.
-async fn connection<S>(stream: S, peer: Option<Peer>, ingest: Arc<Ingest>, mut stop: watch::Receiver<bool>)
+async fn connection<I, S>(stream: I, peer: Option<Peer>, service: S, mut stop: watch::Receiver<bool>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service,
 {
-    let limits = ingest.plan().limits;
+    let limits = service.limits();
     let watchdog = Arc::new(Watchdog::new());
     let closing = stop.clone();
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let (ingest, watchdog, closing) = (&ingest, &watchdog, &closing);
+    let requests = service_fn(|mut request: Request<Incoming>| {
+        let (service, watchdog, closing) = (&service, &watchdog, &closing);
         async move {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             watchdog.busy();
-            let response = ingest.answer(request, watchdog, closing).await;
+            let response = service.answer(request, watchdog, closing).await;
             watchdog.idle();
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -102,7 +103,7 @@ where
     let stream = TokioIo::new(Watched { stream, watchdog: &watchdog });
     // A client may close its side after its request and still wants the answer, as `printf … | nc` does.
     let connection =
-        http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).max_buf_size(BUFFER).serve_connection(stream, service);
+        http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).max_buf_size(BUFFER).serve_connection(stream, requests);
     let mut connection = pin!(connection);
     let mut stop = pin!(async move { stop.wait_for(|stop| *stop).await.map(drop) });
     let mut alarm = pin!(sleep(limits.header_timeout));
@@ -171,7 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
 }
 
 /// The longest head.
-pub(super) const MAX_HEAD: usize = 16 << 10;
+pub const MAX_HEAD: usize = 16 << 10;
 
 /// hyper's read buffer: a head and a usual body in one piece.
 const BUFFER: usize = 64 << 10;
