@@ -219,7 +219,7 @@ impl Core {
         if !hurried {
             hurried = timeout(linger, shutdown.hurry()).await.is_ok();
         }
-        self.ingest.close();
+        self.ingest.close().await;
         let grace = if hurried { Duration::ZERO } else { grace };
         self.lanes.drain(Instant::now() + grace);
         let mut left = tokio::select! {

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::{Notify, RwLock, futures::Notified};
 
 use self::{
     accept::{Accepted, Desk},
@@ -98,6 +98,8 @@ pub struct Ingest {
     stamp: Mutex<log::Stamp>,
     memory: Mutex<Memory>,
     draining: AtomicBool,
+    /// Held by requests whose events are in the log and not yet queued.
+    logging: RwLock<()>,
 }
 
 impl Ingest {
@@ -112,6 +114,7 @@ impl Ingest {
             stamp: Mutex::new(log::Stamp::default()),
             memory: Mutex::default(),
             draining: AtomicBool::new(false),
+            logging: RwLock::new(()),
         })
     }
 
@@ -126,9 +129,10 @@ impl Ingest {
         self.swapped.notify_waiters();
     }
 
-    /// Refuses events from now on.
-    pub fn close(&self) {
+    /// Refuses events from now on; those that the log calls accepted are queued when this returns.
+    pub async fn close(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        drop(self.logging.write().await);
     }
 
     fn is_draining(&self) -> bool {
@@ -182,16 +186,17 @@ impl Ingest {
             memory: &self.memory,
         };
         let trace = head::trace(&head.headers);
-        let mut draft = desk.draft(&events, trace.as_ref(), SystemTime::now())?;
-        if plan.log_accepted {
-            draft = Box::pin(desk.log_first(draft)).await?;
-            // The disk may have taken its time.
-            if self.is_draining() {
-                return Err(Refusal::Draining);
-            }
+        let draft = desk.draft(&events, trace.as_ref(), SystemTime::now())?;
+        if !plan.log_accepted {
+            return Ok((desk.accept(draft), events.batch));
         }
-        let accepted = desk.accept(draft);
-        Ok((accepted, events.batch))
+        // What the log says is accepted must be, though the disk takes its time and the end has come meanwhile.
+        let _logging = self.logging.read().await;
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let draft = Box::pin(desk.log_first(draft)).await?;
+        Ok((desk.accept(draft), events.batch))
     }
 }
 

@@ -1,8 +1,15 @@
 //! `log.accepted`: nothing is answered as accepted before the log says so.
 
-use serde_json::json;
+use std::{
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
-use crate::support::{Receiver, Sidecar, everything_to, telling};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, LOOK_EVERY, Receiver, Sidecar, everything_to, exchange, telling};
 
 fn config(receiver: &Receiver) -> String {
     format!("[log]\naccepted = true\n\n{}", everything_to(&[("hook", &receiver.url(), "")]))
@@ -70,3 +77,54 @@ async fn it_can_be_switched_on_while_running() {
     let accepted = telling(&sidecar.log(), "accepted");
     assert_eq!((accepted.len(), &accepted[0]["event_id"]), (1, &json!("2")));
 }
+
+#[tokio::test]
+async fn what_the_log_calls_accepted_is_queued_though_the_end_has_come_meanwhile() {
+    let receiver = Receiver::replying([200]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = full_pipe(&folder.path().join("deliveries.jsonl"));
+    let sidecar = Sidecar::start_in(folder, &config(&receiver)).await;
+    let (address, body) = (sidecar.address(), event("1"));
+    let head = format!("POST /events HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let posted = tokio::spawn(async move { exchange(address, request.as_bytes()).await });
+    let health = async |path| sidecar.request("GET", path, &[], "").await.status;
+    // What came before these is at the log by the time they are answered.
+    assert_eq!([health("/healthz").await, health("/healthz").await], [200, 200]);
+    sidecar.trigger().drain();
+    while health("/readyz").await != 503 {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    assert!(!posted.is_finished(), "it waits for its line");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        while !text.contains("\"outcome\":\"stopped\"") {
+            let mut piece = vec![0; 1 << 16];
+            match log.read(&mut piece) {
+                Ok(read) => text += std::str::from_utf8(&piece[..read]).unwrap(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        text
+    });
+    let answer = Answer::parse(&posted.await.unwrap());
+    assert_eq!(answer.accepted(), "1");
+    sidecar.stopped().await;
+    let text = reader.join().unwrap();
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!((telling(&lines, "accepted").len(), telling(&lines, "delivered").len()), (1, 1), "{text}");
+}
+
+/// A pipe at `path` that takes nothing more until it is read.
+fn full_pipe(path: &Path) -> File {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+    let mut pipe = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
+    for size in [4096, 1] {
+        while pipe.write(&vec![b'\n'; size]).is_ok() {}
+    }
+    pipe
+}
+
+const O_NONBLOCK: i32 = 0o4000;
