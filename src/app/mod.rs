@@ -201,7 +201,9 @@ impl Core {
         let plan = self.lanes.plan(&config).await;
         self.ingest.swap(plan);
         self.lanes.settle(&config);
-        self.register.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
+        let is_configured = |name: &str| config.endpoints.iter().any(|endpoint| *endpoint.name == *name);
+        self.register.retain(is_configured);
+        self.log.retain(is_configured);
         if let Some((listener, address)) = listener {
             doors.open(listener);
             diagnostics::info(format_args!("listening on {address}"));

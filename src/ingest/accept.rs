@@ -346,9 +346,15 @@ impl<'p> Desk<'p> {
                 Fate::Failed(error, place) => {
                     let (error, code) = (error.to_string(), ErrorCode::Transform);
                     let word = code.as_str();
-                    let failure =
-                        record::Failure { error: &error, error_code: &word, http_status: None, duration: None, response: None };
-                    let outcome = record::Outcome::Failed { failure, class: code.class().as_str() };
+                    let failure = record::Failure {
+                        error: &error,
+                        error_code: &word,
+                        class: code.class().as_str(),
+                        http_status: None,
+                        duration: None,
+                        response: None,
+                    };
+                    let outcome = record::Outcome::Failed { failure };
                     let line = queue::delivery_line(&outlet.endpoint, &event, 0, None, outcome);
                     self.log.write(now, &log::Record::Delivery(line));
                     let to = Addressee::Known(Arc::clone(&outlet.endpoint));

@@ -37,7 +37,11 @@ use self::{
     head::{Media, Way},
     ids::Ids,
 };
-pub use self::{dedupe::Bounds as Dedupe, parse::json, reply::Refusal};
+pub use self::{
+    dedupe::Bounds as Dedupe,
+    parse::json,
+    reply::{CODES, Refusal},
+};
 use crate::{
     door::{self, Closing, Guard, Peer, Service, Watchdog},
     endpoint::Endpoint,
@@ -139,8 +143,15 @@ impl Ingest {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Queues the events of a request; says also whether they came as a batch.
-    async fn take(&self, head: &Parts, body: Incoming, watchdog: &Watchdog) -> Result<(Accepted, bool), Refusal> {
+    /// Queues the events of a request; says also whether they came as a batch. `count` is how many they are, once they have
+    /// been read.
+    async fn take(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        watchdog: &Watchdog,
+        count: &mut u64,
+    ) -> Result<(Accepted, bool), Refusal> {
         if head.headers.len() > MAX_HEADERS {
             return Err(Refusal::TooManyHeaders(MAX_HEADERS));
         }
@@ -173,6 +184,7 @@ impl Ingest {
             (_, Media::Json) => parse::events(&body, limits.max_batch)?,
             (_, Media::Lines) => parse::lines(&body, limits.max_batch)?,
         };
+        *count = events.events.len() as u64;
         let plan = self.plan.load();
         let desk = Desk {
             plan: &plan,
@@ -218,7 +230,13 @@ impl Service for Arc<Ingest> {
             return health;
         }
         let (mut head, body) = request.into_parts();
-        let response = match self.take(&head, body, watchdog).await {
+        let mut events = 1;
+        let taken = self.take(&head, body, watchdog, &mut events).await;
+        match &taken {
+            Ok(_) => self.log.receive(events),
+            Err(refusal) => self.log.refuse(refusal.code(), events),
+        }
+        let response = match taken {
             Ok((Accepted::Answered(body), _)) => reply::accepted(body, std::mem::take(&mut head.headers)),
             Ok((Accepted::Followed(followed), batch)) => {
                 let seconds = head::wait(&head.headers).unwrap_or_default();

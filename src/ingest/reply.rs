@@ -67,6 +67,11 @@ impl Refusal {
         }
     }
 
+    /// The stable word for it, one of [`CODES`]; empty for what hyper's parser would have refused without a body.
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
     /// The same, where it is the fault of the `n`-th event of a batch.
     pub(super) fn in_batch(self, n: usize) -> Refusal {
         match self {
@@ -177,4 +182,56 @@ pub(super) fn accepted(body: Vec<u8>, mut headers: HeaderMap) -> Response<Full<B
     *response.status_mut() = StatusCode::ACCEPTED;
     *response.headers_mut() = headers;
     response
+}
+
+/// Every word that a refusal can have.
+pub const CODES: [&str; 15] = [
+    "draining",
+    "endpoint_disabled",
+    "forbidden_host",
+    "forbidden_origin",
+    "invalid_event",
+    "invalid_json",
+    "method_not_allowed",
+    "not_found",
+    "payload_too_large",
+    "queue_full",
+    "request_timeout",
+    "storage_failed",
+    "too_many_events",
+    "unauthorized",
+    "unsupported_media_type",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_word_that_is_listed() {
+        let text = || Box::<str>::from("x");
+        let refusals = [
+            Refusal::Door(door::Refusal::ForbiddenHost(text())),
+            Refusal::Door(door::Refusal::ForbiddenOrigin),
+            Refusal::Door(door::Refusal::MethodNotAllowed("POST")),
+            Refusal::Door(door::Refusal::Unauthorized),
+            Refusal::Draining,
+            Refusal::EndpointDisabled(text()),
+            Refusal::GrownTooLarge(1),
+            Refusal::InvalidEvent(text()),
+            Refusal::InvalidJson { line: 1, column: 1, what: "x".into() },
+            Refusal::NotFound,
+            Refusal::PayloadTooLarge(1),
+            Refusal::QueueFull { endpoint: text(), retry_after: Duration::ZERO },
+            Refusal::RequestTimeout(Duration::ZERO),
+            Refusal::StorageFailed,
+            Refusal::TooManyEvents(1),
+            Refusal::UnknownEndpoint(text()),
+            Refusal::UnsupportedMediaType("x".into()),
+        ];
+        let mut words: Vec<&str> = refusals.iter().map(Refusal::code).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words, CODES);
+    }
 }

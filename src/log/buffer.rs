@@ -8,7 +8,10 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -24,6 +27,8 @@ use super::{
 
 pub(super) struct Buffer {
     state: Mutex<State>,
+    /// Of [`Counters`]: most events have no line of their own, and this needs no lock.
+    received: AtomicU64,
     /// For the writer: there is something to do.
     work: Condvar,
     /// For whoever closes: the writer has ended.
@@ -67,7 +72,7 @@ impl Buffer {
             receipts: VecDeque::new(),
             failing: false,
         };
-        Buffer { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() }
+        Buffer { state: Mutex::new(state), received: AtomicU64::new(0), work: Condvar::new(), end: Condvar::new() }
     }
 
     /// Counts `record` and appends its line, or counts it as lost.
@@ -135,8 +140,24 @@ impl Buffer {
         self.work.notify_one();
     }
 
+    /// Counts events that were answered as accepted.
+    pub(super) fn receive(&self, events: u64) {
+        self.received.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Counts events that were refused.
+    pub(super) fn refuse(&self, code: &'static str, events: u64) {
+        self.lock().counters.refuse(code, events);
+    }
+
+    pub(super) fn retain(&self, kept: impl Fn(&str) -> bool) {
+        self.lock().counters.retain(kept);
+    }
+
     pub(super) fn counters(&self) -> Counters {
-        self.lock().counters.clone()
+        let mut counters = self.lock().counters.clone();
+        counters.received = self.received.load(Ordering::Relaxed);
+        counters
     }
 
     pub(super) fn lost(&self) -> u64 {

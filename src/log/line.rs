@@ -125,7 +125,7 @@ fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
     }
     let (http_status, duration) = match delivery.outcome {
         Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
-        Outcome::Failed { failure, .. } | Outcome::Retrying { failure, .. } => (failure.http_status, failure.duration),
+        Outcome::Failed { failure } | Outcome::Retrying { failure, .. } => (failure.http_status, failure.duration),
         Outcome::DeadLettered { .. } | Outcome::Dropped { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => {
             (None, None)
         }
@@ -140,7 +140,7 @@ fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
         keys.number("bytes", bytes as u64);
     }
     optional(keys, "trace_id", delivery.trace_id);
-    optional(keys, "batch_id", delivery.batch_id);
+    optional(keys, "batch_id", delivery.batch.map(|batch| batch.id));
     outcome_keys(keys, &delivery.outcome);
 }
 
@@ -151,9 +151,9 @@ fn outcome_keys(keys: &mut Object<'_>, outcome: &Outcome<'_>) {
             optional(keys, "error_code", *error_code);
         }
         Outcome::Delivered { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => {}
-        Outcome::Failed { failure, class } => {
+        Outcome::Failed { failure } => {
             error_keys(keys, failure);
-            keys.text("class", class);
+            keys.text("class", failure.class);
             optional(keys, "response", failure.response);
         }
         Outcome::Retrying { failure, next_attempt } => {
@@ -249,7 +249,7 @@ mod tests {
                 r#""kind":"delivery","outcome":"retrying",DELIVERY"attempt":1,"max_attempts":4,"http_status":503,"duration_ms":0.25,"bytes":512,"trace_id":"4bf9","error":"the receiver answered 503","error_code":"status_503","next_attempt":"1970-01-12T13:46:40.000000Z","response":"busy\n""#,
             ),
             (
-                delivery(Outcome::Failed { failure: no_answer, class: "transient" }),
+                delivery(Outcome::Failed { failure: no_answer }),
                 "error",
                 "purchase.completed not delivered to billing (status_503)",
                 r#""kind":"delivery","outcome":"failed",DELIVERY"attempt":1,"max_attempts":4,"duration_ms":0.25,"bytes":512,"trace_id":"4bf9","error":"the receiver answered 503","error_code":"status_503","class":"transient""#,
@@ -403,7 +403,7 @@ mod tests {
         ) {
             let failure = Failure { error: &error, response: Some(&response), ..failure() };
             let mut lines = vec![b'x'; before];
-            append(&mut lines, NOW, &delivery(Outcome::Failed { failure, class: "permanent" }));
+            append(&mut lines, NOW, &delivery(Outcome::Failed { failure }));
             let line = str::from_utf8(&lines[before..]).unwrap();
             prop_assert!(line.len() <= MAX_LINE && line.ends_with(char::is_whitespace));
             let line = parsed(line);
@@ -434,7 +434,7 @@ mod tests {
             attempt: 1,
             bytes: Some(512),
             trace_id: Some("4bf9"),
-            batch_id: None,
+            batch: None,
         })
     }
 
@@ -451,6 +451,7 @@ mod tests {
 
     fn failure() -> Failure<'static> {
         Failure {
+            class: "transient",
             error: "the receiver answered 503",
             error_code: "status_503",
             http_status: Some(503),

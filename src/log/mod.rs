@@ -13,7 +13,7 @@
 
 mod batch;
 mod buffer;
-mod counters;
+pub mod counters;
 pub mod diagnostics;
 mod json;
 mod line;
@@ -89,8 +89,23 @@ impl Log {
         self.0.buffer.lost()
     }
 
+    /// Counts events that were answered as accepted; what becomes of them is counted with their lines.
+    pub fn receive(&self, events: u64) {
+        self.0.buffer.receive(events);
+    }
+
+    /// Counts events that were refused with `code`: there is no line of them.
+    pub fn refuse(&self, code: &'static str, events: u64) {
+        self.0.buffer.refuse(code, events);
+    }
+
     pub fn counters(&self) -> Counters {
         self.0.buffer.counters()
+    }
+
+    /// Forgets what was counted of endpoints that are not `kept`.
+    pub fn retain(&self, kept: impl Fn(&str) -> bool) {
+        self.0.buffer.retain(kept);
     }
 }
 

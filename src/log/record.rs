@@ -50,7 +50,15 @@ pub struct Delivery<'a> {
     /// The body's length; `None` where none was made.
     pub bytes: Option<usize>,
     pub trace_id: Option<&'a str>,
-    pub batch_id: Option<&'a str>,
+    pub batch: Option<Batch<'a>>,
+}
+
+/// The batch an event was sent in.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    pub id: &'a str,
+    /// Of the lines about one request the first stands for it: where requests are counted, the others are not.
+    pub first: bool,
 }
 
 /// What the config says of an endpoint.
@@ -72,7 +80,7 @@ pub enum Outcome<'a> {
     /// It is gone: pushed out of a full queue, or not written at shutdown.
     Dropped { reason: &'a str, error_code: Option<&'a str> },
     /// The last attempt failed, or there could be none; `dead_lettered` follows.
-    Failed { failure: Failure<'a>, class: &'a str },
+    Failed { failure: Failure<'a> },
     /// Its transform gave nothing to send.
     Filtered,
     /// Left over at shutdown, written for the next start.
@@ -90,6 +98,8 @@ pub struct Failure<'a> {
     pub error: &'a str,
     /// For machines: the interface's list.
     pub error_code: &'a str,
+    /// `transient` or `permanent`.
+    pub class: &'static str,
     /// Of the answer, if there was one.
     pub http_status: Option<u16>,
     /// Of the attempt, if there was one.
@@ -249,7 +259,7 @@ impl fmt::Display for Delivery<'_> {
             // Written piece by piece: this is nearly every line there is.
             Outcome::Delivered { .. } => [what, " delivered to ", to].into_iter().try_for_each(|part| f.write_str(part)),
             Outcome::Dropped { reason, .. } => write!(f, "{what} for {to} dropped ({reason})"),
-            Outcome::Failed { failure, .. } => write!(f, "{what} not delivered to {to} ({})", failure.error_code),
+            Outcome::Failed { failure } => write!(f, "{what} not delivered to {to} ({})", failure.error_code),
             Outcome::Filtered => write!(f, "{what} for {to} filtered"),
             Outcome::Pending => write!(f, "{what} for {to} kept for the next start"),
             Outcome::Retrying { failure, .. } => {

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     Destination, Log, Record,
-    record::{Delivery, Event, Fate, Outcome, Process, Receiver},
+    counters::RESULTS,
+    record::{Batch, Delivery, Event, Failure, Fate, Outcome, Process, Receiver},
 };
 
 #[test]
@@ -290,18 +291,45 @@ fn what_is_logged_is_counted_in_the_same_words() {
     assert_eq!(counters.deliveries("billing", "delivered"), 3);
     assert_eq!(counters.deliveries("billing", "failed") + counters.deliveries("other", "delivered"), 0);
     assert_eq!((counters.others("process", "started"), counters.lost), (1, 0));
-    assert_eq!(counters.all_deliveries().collect::<Vec<_>>(), [("billing", "delivered", 3)]);
 }
 
 #[test]
-fn names_beyond_all_reason_are_counted_together() {
+fn a_request_is_counted_once_however_many_events_it_had_and_where_its_time_belongs() {
     let (_folder, path) = place();
     let log = open(&path);
-    for name in 0..10_010 {
-        let name = name.to_string();
-        log.write(SystemTime::now(), &Record::Delivery(Delivery { endpoint: &name, outcome: Outcome::Skipped, ..delivery("e") }));
+    let write = |outcome, first| {
+        let batch = Some(Batch { id: "bat_1", first });
+        log.write(SystemTime::now(), &Record::Delivery(Delivery { outcome, batch, ..delivery("e") }));
+    };
+    for (class, micros) in [("transient", 1_000), ("transient", 1_001), ("permanent", 61_000_000)] {
+        let duration = Some(Duration::from_micros(micros));
+        let failure = Failure { error: "no", error_code: "timeout", class, http_status: None, duration, response: None };
+        for first in [true, false, false] {
+            write(Outcome::Failed { failure }, first);
+        }
     }
-    assert_eq!(log.counters().deliveries("*", "skipped"), 10);
+    let failure =
+        Failure { error: "no", error_code: "transform", class: "permanent", http_status: None, duration: None, response: None };
+    write(Outcome::Failed { failure }, true);
+    let counters = log.counters();
+    let billing = counters.endpoint("billing").unwrap();
+    assert_eq!(RESULTS.map(|result| billing.attempts(result)), [0, 1, 2]);
+    assert_eq!((billing.deliveries("failed"), billing.durations.sum), (10, Duration::from_micros(61_002_001)));
+    let counts = billing.durations.counts;
+    assert_eq!((counts[0], counts[1], counts[counts.len() - 1], counts.iter().sum::<u64>()), (1, 1, 1, 3));
+}
+
+#[test]
+fn of_an_endpoint_that_is_gone_nothing_is_kept() {
+    let (_folder, path) = place();
+    let log = open(&path);
+    for endpoint in ["one", "two"] {
+        log.write(SystemTime::now(), &Record::Delivery(Delivery { endpoint, ..delivery("e") }));
+    }
+    log.retain(|name| name == "one");
+    let counters = log.counters();
+    assert_eq!(["one", "two"].map(|name| counters.deliveries(name, "delivered")), [1, 0]);
+    assert!(counters.endpoint("two").is_none());
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -349,7 +377,7 @@ fn delivery(event_id: &str) -> Delivery<'_> {
         attempt: 1,
         bytes: Some(512),
         trace_id: None,
-        batch_id: None,
+        batch: None,
     }
 }
 

@@ -135,7 +135,7 @@ pub fn delivery_line<'a>(
         attempt,
         bytes,
         trace_id: event.trace.map(Trace::id),
-        batch_id: None,
+        batch: None,
     }
 }
 
@@ -152,7 +152,7 @@ pub fn letter_line<'a>(letter: &'a Letter, event: &Head<'a>, outcome: record::Ou
             attempt: letter.attempts,
             bytes: None,
             trace_id: event.trace.map(Trace::id),
-            batch_id: None,
+            batch: None,
         },
     }
 }

@@ -63,8 +63,8 @@ impl<T: Transport> Lane<T> {
         let Flight { lot, endpoint, bytes, .. } = flight;
         let number = number_of(&lot);
         let about = Attempted { endpoint: &endpoint, number, bytes, batch_id: lot.id.as_deref() };
-        for delivery in lot.items() {
-            self.log_delivery(&about, delivery, record::Outcome::Delivered { http_status: status, duration });
+        for (nth, delivery) in lot.items().enumerate() {
+            self.log_delivery(&about, nth, delivery, record::Outcome::Delivered { http_status: status, duration });
             delivery.parcel.attempted(&endpoint.name, Some(status), number);
             delivery.parcel.end(&endpoint.name, End::Delivered);
         }
@@ -103,9 +103,9 @@ impl<T: Transport> Lane<T> {
         let Flight { lot, endpoint, bytes, .. } = flight;
         let about = Attempted { endpoint: &endpoint, number: number_of(&lot), bytes, batch_id: lot.id.as_deref() };
         let code = failure.code.as_str();
-        for delivery in lot.items() {
+        for (nth, delivery) in lot.items().enumerate() {
             let outcome = record::Outcome::Retrying { failure: line(failure, &code, shown), next_attempt: SystemTime::now() };
-            self.log_delivery(&about, delivery, outcome);
+            self.log_delivery(&about, nth, delivery, outcome);
             delivery.parcel.attempted(&endpoint.name, shown.status, delivery.attempts);
         }
         self.backlog.split(lot, now);
@@ -125,7 +125,7 @@ impl<T: Transport> Lane<T> {
         let id = lot.id.clone();
         let about = Attempted { endpoint: &endpoint, number, bytes, batch_id: id.as_deref() };
         let code = failure.code.as_str();
-        for (delivery, verdict) in lot.items_mut().zip(&verdicts) {
+        for (nth, (delivery, verdict)) in lot.items_mut().zip(&verdicts).enumerate() {
             if !early {
                 delivery.attempts = number;
             }
@@ -135,9 +135,9 @@ impl<T: Transport> Lane<T> {
                 Verdict::RetryIn(wait) => {
                     record::Outcome::Retrying { failure: failure_line, next_attempt: SystemTime::now() + *wait }
                 }
-                Verdict::DeadLetter(_) => record::Outcome::Failed { failure: failure_line, class: failure.code.class().as_str() },
+                Verdict::DeadLetter(_) => record::Outcome::Failed { failure: failure_line },
             };
-            self.log_delivery(&about, delivery, outcome);
+            self.log_delivery(&about, nth, delivery, outcome);
         }
         self.part(lot, &verdicts, failure.code, now);
     }
@@ -219,21 +219,23 @@ impl<T: Transport> Lane<T> {
         let outcome = record::Outcome::Dropped { reason: Reason::QueueFull.as_str(), error_code: Some(&code) };
         let bytes = delivery.body().bytes.len();
         let about = Attempted { endpoint: &self.endpoint, number: delivery.attempts, bytes, batch_id: None };
-        self.log_delivery(&about, delivery, outcome);
+        self.log_delivery(&about, 0, delivery, outcome);
         delivery.parcel.end(&self.endpoint.name, End::Dropped);
     }
 
-    fn log_delivery(&self, about: &Attempted<'_>, delivery: &Delivery, outcome: record::Outcome<'_>) {
+    /// `delivery` is the `nth` of those that went out together.
+    fn log_delivery(&self, about: &Attempted<'_>, nth: usize, delivery: &Delivery, outcome: record::Outcome<'_>) {
         let event = delivery.parcel.prepared.event.head();
         let mut line = queue::delivery_line(about.endpoint, &event, about.number, Some(about.bytes), outcome);
-        line.batch_id = about.batch_id;
+        line.batch = about.batch_id.map(|id| record::Batch { id, first: nth == 0 });
         self.around.log.write(SystemTime::now(), &log::Record::Delivery(line));
     }
 }
 
 fn line<'l>(failure: &'l Failure, code: &'l str, shown: &Shown<'l>) -> record::Failure<'l> {
     let Shown { status, duration, response } = *shown;
-    record::Failure { error: &failure.error, error_code: code, http_status: status, duration: Some(duration), response }
+    let class = failure.code.class().as_str();
+    record::Failure { error: &failure.error, error_code: code, class, http_status: status, duration: Some(duration), response }
 }
 
 /// Whether a batch that was refused so may be refused for one of its events, or for its size.
