@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::Config;
-use crate::transform::Program;
+use super::{Address, Config};
+use crate::{sign::Secret, transform::Program};
 
 /// What differs between the config in force and a new one: tables by their names, endpoints by theirs.
 ///
@@ -12,6 +12,7 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
     let mut changed = Vec::new();
     let mut note = |differs: bool, name: &str| changed.extend(differs.then(|| name.to_owned()));
     note(old.listen != new.listen, "listen");
+    note(admin(old) != admin(new), "admin");
     note((&old.log, old.log_accepted) != (&new.log, new.log_accepted), "log");
     note(old.state != new.state, "state");
     note(old.queue_bytes != new.queue_bytes, "queue");
@@ -32,6 +33,11 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
         changed.push("routes".to_owned());
     }
     changed
+}
+
+/// But for the text that it shows.
+fn admin(config: &Config) -> Option<(&Address, &[Secret], &[String])> {
+    config.admin.as_ref().map(|admin| (&admin.address, &*admin.tokens, &*admin.hosts))
 }
 
 /// Routes name endpoints by their places, which mean nothing across two configs.

@@ -41,6 +41,7 @@ use crate::{endpoint::Endpoint, log::Destination, route::Route, sign::Secret};
 /// What the sidecar is to do.
 pub struct Config {
     pub listen: Listen,
+    pub admin: Option<Admin>,
     pub log: Destination,
     /// A line is in the log before an event is answered as accepted.
     pub log_accepted: bool,
@@ -87,6 +88,18 @@ pub struct Listen {
     pub dedupe: Dedupe,
 }
 
+/// Where people and machines look in.
+#[derive(Debug, PartialEq)]
+pub struct Admin {
+    pub address: Address,
+    /// None, or the one or two that are accepted.
+    pub tokens: Vec<Secret>,
+    /// Further hosts to answer to, as [`Listen::hosts`].
+    pub hosts: Vec<String>,
+    /// The config file as JSON, its secrets as `***`.
+    pub shown: Box<str>,
+}
+
 /// Which ids are remembered: so many, each for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dedupe {
@@ -103,6 +116,14 @@ pub enum Address {
 }
 
 impl Address {
+    /// The same, with a socket's path seen from `directory`.
+    fn within(self, directory: &Path) -> Address {
+        match self {
+            Address::Unix(path) => Address::Unix(directory.join(path)),
+            Address::Tcp(_) => self,
+        }
+    }
+
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Address::Tcp(address) => Some(*address),
@@ -163,10 +184,24 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// As [`load`], but for what is wrong between values elsewhere in the file.
 pub fn load_listen(path: &Path) -> Result<Listen, Problems> {
+    let (file, problems) = raw_file(path)?;
+    resolve::resolve_listen(&file, path, &Outside::process(), problems)
+}
+
+/// Reads where a config's sidecar lets people look in, if anywhere.
+///
+/// # Errors
+/// As [`load_listen`].
+pub fn load_admin(path: &Path) -> Result<Option<Admin>, Problems> {
+    let (file, problems) = raw_file(path)?;
+    resolve::resolve_admin(&file, path, &Outside::process(), problems)
+}
+
+fn raw_file(path: &Path) -> Result<(raw::File, Problems), Problems> {
     let source = text(path)?;
     let mut problems = Problems::of(path, &source);
     let file = raw::read(&source, &mut problems);
-    resolve::resolve_listen(&file, path, &Outside::process(), problems)
+    Ok((file, problems))
 }
 
 fn read(path: &Path) -> Result<Config, Problems> {

@@ -6,6 +6,7 @@
 //! **Invariant:** no text that may be a secret is ever rendered: hidden places of the source are shown as `***`.
 
 use std::{
+    borrow::Cow,
     fmt::{self, Display, Write as _},
     path::{Path, PathBuf},
 };
@@ -142,6 +143,21 @@ impl Problems {
     /// Never shows these bytes of the source.
     pub(super) fn hide(&mut self, span: Span) {
         self.source.hide(span);
+    }
+
+    /// Puts what is hidden in order.
+    pub(super) fn seal(&mut self) {
+        self.source.seal();
+    }
+
+    /// Whether any of these bytes is hidden.
+    pub(super) fn hides(&self, span: &Span) -> bool {
+        self.source.hides(span)
+    }
+
+    /// `value`, the string at `span`, with `***` for what is hidden of it.
+    pub(super) fn masked<'v>(&self, span: &Span, value: &'v str) -> Cow<'v, str> {
+        self.source.masked(span, value)
     }
 
     /// Says which files a repair may change, and puts the problems in the file's order.

@@ -6,6 +6,7 @@
 //! **Invariant:** no hidden place is shown; `***` stands for it.
 
 use std::{
+    borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -36,6 +37,36 @@ impl Source {
             span.end = if overlap { span.end.max(next.end) } else { span.end };
             overlap
         });
+    }
+
+    /// Whether any of these bytes is hidden; only once it is sealed.
+    pub(super) fn hides(&self, span: &Span) -> bool {
+        self.hidden_in(span).next().is_some()
+    }
+
+    /// What is hidden of these bytes.
+    fn hidden_in(&self, span: &Span) -> impl Iterator<Item = &Span> {
+        let first = self.hidden.partition_point(|hidden| hidden.end <= span.start);
+        let end = span.end;
+        self.hidden[first..].iter().take_while(move |hidden| hidden.start < end)
+    }
+
+    /// `value`, the TOML string at `span`, with `***` for what is hidden of it: for all of it where it is written differently.
+    pub(super) fn masked<'v>(&self, span: &Span, value: &'v str) -> Cow<'v, str> {
+        if !self.hides(span) {
+            return Cow::Borrowed(value);
+        }
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        let Some(start) = written.find(value).filter(|_| !value.is_empty()) else { return Cow::Borrowed("***") };
+        let (start, mut masked, mut at) = (span.start + start, String::new(), 0);
+        for hidden in self.hidden_in(span) {
+            let from = hidden.start.saturating_sub(start).clamp(at, value.len());
+            masked.push_str(value.get(at..from).unwrap_or_default());
+            masked.push_str("***");
+            at = hidden.end.saturating_sub(start).min(value.len());
+        }
+        masked.push_str(value.get(at..).unwrap_or_default());
+        Cow::Owned(masked)
     }
 
     /// Line and column of a place, both from 1, columns in characters.

@@ -38,6 +38,7 @@ fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Pro
         let key = key.get_ref();
         let secret = if named { !matches!(&**key, "env" | "file" | "credential") } else { is_secret(key) };
         match (&**key, value.get_ref()) {
+            ("auth", DeValue::String(none)) if none == "none" => {}
             // A jq expression, and the path of a file.
             ("order" | "tls", DeValue::Table(inner)) => {
                 let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");

@@ -90,8 +90,8 @@ const fn within(name: &'static str, keys: &'static [&'static str]) -> Home {
 const LONGEST: usize = 64;
 
 const HOMES: &[&Home] = &[
-    &TOP, &LISTEN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER, &ORDER, &TLS,
-    &XML, &AUTH, &SIGNATURE,
+    &TOP, &LISTEN, &ADMIN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER,
+    &ORDER, &TLS, &XML, &AUTH, &SIGNATURE,
 ];
 
 pub(super) static TOP: Home =
@@ -114,6 +114,7 @@ pub(super) static LISTEN: Home = top(
         "source",
     ],
 );
+pub(super) static ADMIN: Home = top("admin", &["address", "token", "hosts"]);
 pub(super) static DEDUPE: Home = top("listen.dedupe", &["ids", "window"]);
 pub(super) static LOG: Home = top("log", &["deliveries", "rotate", "format", "accepted"]);
 pub(super) static STATE: Home = top("state", &["directory", "max_bytes"]);

@@ -12,6 +12,7 @@ mod hidden;
 mod keys;
 mod pace;
 mod reader;
+mod shown;
 mod signature;
 mod tls;
 mod values;
@@ -45,6 +46,7 @@ use crate::event::cloud;
 #[derive(Default)]
 pub(super) struct File {
     pub(super) listen: Listen,
+    pub(super) admin: Option<Admin>,
     pub(super) log: Log,
     pub(super) state: State,
     pub(super) queue_bytes: Option<At<u64>>,
@@ -72,6 +74,14 @@ pub(super) struct Listen {
     /// A URI reference.
     pub(super) source: Option<At<String>>,
     pub(super) dedupe: Dedupe,
+}
+
+pub(super) struct Admin {
+    pub(super) address: Option<At<Address>>,
+    pub(super) token: Option<At<Vec<At<Text>>>>,
+    pub(super) hosts: Option<At<Vec<At<String>>>>,
+    /// The whole file as JSON, its secrets hidden.
+    pub(super) shown: Box<str>,
 }
 
 #[derive(Default)]
@@ -128,11 +138,14 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> File {
         return File::default();
     }
     let mut top = Section::of(tree.get_ref(), tree.span(), (&keys::TOP, String::new()), problems);
-    if let Some(node) = top.node("admin") {
-        let message = "the admin listener is not available yet";
-        top.problems.push(Problem::error(Code::NotAvailable, &node.span, message).help("remove [admin] for now"));
-    }
+    let admin = top.section("admin", &keys::ADMIN).map(|mut section| Admin {
+        address: section.require("address", address),
+        token: section.read("token", tokens),
+        hosts: section.read("hosts", list(host)),
+        shown: shown::shown(tree.get_ref(), section.problems),
+    });
     File {
+        admin,
         listen: table(&mut top, "listen", &keys::LISTEN, listen),
         log: table(&mut top, "log", &keys::LOG, log),
         state: table(&mut top, "state", &keys::STATE, |section| State {

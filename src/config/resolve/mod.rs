@@ -8,6 +8,7 @@
 mod credentials;
 mod endpoint;
 mod expression;
+mod listeners;
 mod merge;
 mod pace;
 mod tls;
@@ -15,14 +16,14 @@ mod tls;
 use std::{
     cell::OnceCell,
     collections::{HashMap, HashSet},
-    net::Ipv4Addr,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
+pub(super) use self::listeners::{resolve_admin, resolve_listen};
 use super::{
-    Address, Config, Content, Dedupe, Listen, Outside, Shutdown, State,
+    Config, Content, Outside, Shutdown, State,
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
@@ -39,10 +40,9 @@ use crate::{
 /// Makes the config, or says all that is wrong, what `raw` found included.
 pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
     let directory = path.parent().unwrap_or(Path::new(""));
-    let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
-    let mut scope =
-        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() };
-    let listen = listen(&file.listen, &mut scope);
+    let mut scope = Scope::new(path, outside, problems);
+    let listen = listeners::listen(&file.listen, &mut scope);
+    let admin = listeners::admin(file, &listen, &mut scope);
     let log = match &file.log.deliveries {
         Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
         _ => Destination::Stdout,
@@ -62,6 +62,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     }
     Ok(Config {
         listen,
+        admin,
         log,
         log_accepted: or(&file.log.accepted, false),
         state,
@@ -78,18 +79,6 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     })
 }
 
-/// Makes the listener's part of the config alone.
-pub(super) fn resolve_listen(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Listen, Problems> {
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
-    let mut scope =
-        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() };
-    let listen = listen(&file.listen, &mut scope);
-    let Scope { secrets, mut problems, .. } = scope;
-    problems.finish(secrets.files);
-    if problems.errors() > 0 { Err(problems) } else { Ok(listen) }
-}
-
 /// What resolving a value may need, and where it complains.
 struct Scope<'a> {
     secrets: Secrets<'a>,
@@ -104,7 +93,20 @@ struct Scope<'a> {
     programs: HashMap<String, Arc<Program>>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    fn new(path: &'a Path, outside: &'a Outside, problems: Problems) -> Scope<'a> {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
+        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() }
+    }
+
+    /// What was made, where nothing was wrong.
+    fn end<T>(self, made: T) -> Result<T, Problems> {
+        let Scope { secrets, mut problems, .. } = self;
+        problems.finish(secrets.files);
+        if problems.errors() > 0 { Err(problems) } else { Ok(made) }
+    }
+
     fn error(&mut self, code: Code, span: &Span, message: impl Into<String>) {
         self.problems.push(Problem::error(code, span, message));
     }
@@ -142,49 +144,6 @@ fn or<T: Clone>(typed: &Option<At<T>>, default: T) -> T {
 
 fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
-}
-
-fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
-    let address = match or(&typed.address, Address::Tcp((Ipv4Addr::LOCALHOST, 7070).into())) {
-        Address::Unix(path) => Address::Unix(scope.secrets.directory.join(path)),
-        tcp => tcp,
-    };
-    let is_open = address.tcp().is_some_and(|address| !address.ip().is_loopback());
-    if let Some(address) = typed.address.as_ref().filter(|_| is_open && typed.token.is_none()) {
-        let problem = Problem::error(Code::Conflict, &address.span, "a listener that others can reach needs a token");
-        scope.problems.push(problem.help("add token = { env = \"NAME\" }, or listen on \"127.0.0.1:7070\""));
-    }
-    let of_socket = [("mode", typed.mode.as_ref().map(|at| &at.span)), ("uids", typed.uids.as_ref().map(|at| &at.span))];
-    for (key, span) in of_socket.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-        if address.tcp().is_some() {
-            let problem = Problem::error(Code::Conflict, span, format!("`{key}` goes with a Unix socket only"));
-            scope.problems.push(problem.help("listen on one: address = \"unix:/run/sidehook.sock\""));
-        }
-    }
-    let mut tokens = Vec::new();
-    for token in typed.token.iter().flat_map(|tokens| &tokens.value) {
-        let Some(secret) = scope.secret(token) else { continue };
-        if secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            tokens.push(secret);
-        } else {
-            scope.error(Code::Secret, &token.span, "a token is made of visible ASCII characters");
-        }
-    }
-    Listen {
-        address,
-        mode: or(&typed.mode, 0o660),
-        uids: typed.uids.iter().flat_map(|uids| &uids.value).filter_map(|uid| uid.value.try_into().ok()).collect(),
-        max_body: bytes(or(&typed.max_body, 1 << 20)),
-        max_batch: bytes(or(&typed.max_batch, 1000)),
-        header_timeout: or(&typed.header_timeout, Duration::from_secs(5)),
-        body_timeout: or(&typed.body_timeout, Duration::from_secs(10)),
-        keep_alive: or(&typed.keep_alive, Duration::from_secs(75)),
-        max_connections: bytes(or(&typed.max_connections, 1024)),
-        tokens,
-        source: typed.source.as_ref().map_or("/sidehook", |source| &source.value).into(),
-        hosts: typed.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
-        dedupe: Dedupe { ids: bytes(or(&typed.dedupe.ids, 10_000)), window: or(&typed.dedupe.window, Duration::from_secs(600)) },
-    }
 }
 
 fn state(typed: &raw::State, scope: &mut Scope<'_>) -> State {

@@ -38,7 +38,7 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
     ] {
         endpoint(keys);
     }
-    for source in ["[admin]\naddress = \"127.0.0.1:1\"", "[log]\nrotate = { keep = 3 }", "[log]\nformat = \"ecs\""] {
+    for source in ["[log]\nrotate = { keep = 3 }", "[log]\nformat = \"ecs\""] {
         let problems = bad(source);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::NotAvailable], "{source}\n{problems}");
     }
@@ -171,6 +171,18 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "[listen]\naddress = \"unix:s\"\nmode = \"7777\"",
         &["3:8 bad-value: bad value for `mode`: write it in octal, like \"0660\""],
+    ),
+    ("[admin]\nhosts = [\"a.internal\"]", &["1:2 missing-key: [admin] needs `address`: `address` is missing"]),
+    (
+        "[admin]\naddress = \"0.0.0.0:7071\"",
+        &[
+            "2:11 conflict: a listener that others can reach needs a token: = add token = { env = \"NAME\" }, or listen on \"127.0.0.1:7070\"",
+        ],
+    ),
+    ("[admin]\naddress = \"127.0.0.1:7070\"", &["2:11 conflict: events come in at this address already"]),
+    (
+        "[admin]\naddress = \"127.0.0.1:7071\"\nmax_body = \"1MiB\"",
+        &["3:1 unknown-key: unknown key `max_body` in [admin]: belongs in [listen]"],
     ),
     ("[listen]\naddress = \"unix:s\"\nuids = []", &["3:8 bad-value: bad value for `uids`: needs at least one"]),
     (

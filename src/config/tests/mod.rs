@@ -147,6 +147,42 @@ fn what_is_left_out_has_the_defaults_of_the_interface() {
 }
 
 #[test]
+fn the_admin_listener_is_off_unless_it_is_named_and_shows_the_file_without_its_secrets() {
+    assert!(good("# nothing").admin.is_none());
+    let config = good(
+        r#"
+        [admin]
+        address = "unix:admin.sock"
+        token = { env = "BILLING_KEY" }
+        hosts = ["Admin.Internal"]
+        [listen]
+        max_batch = 0x10
+        [endpoints.b]
+        url = "https://user.example/hooks?key=hunter2&a=1"
+        auth = { type = "basic", username = "shop", password = "hunter2" }
+        headers = { X-Source = "shop", X-Cookie = "hunter2", X-Key = { env = "BILLING_KEY" } }
+        retry = { jitter = 0.5 }
+        active = false
+        [[routes]]
+        events = ["**", "!a\u002eb"]
+        to = ["b"]
+        "#,
+    );
+    let admin = config.admin.unwrap();
+    assert_eq!(admin.address, Address::Unix("conf/admin.sock".into()));
+    assert_eq!(admin.tokens.iter().map(Secret::expose).collect::<Vec<_>>(), ["key-4711"]);
+    assert_eq!(admin.hosts, ["admin.internal"]);
+    let expected = concat!(
+        r#"{"admin":{"address":"unix:admin.sock","token":{"env":"BILLING_KEY"},"hosts":["Admin.Internal"]},"#,
+        r#""listen":{"max_batch":16},"endpoints":{"b":{"url":"https://user.example/hooks?***","#,
+        r#""auth":{"type":"basic","username":"shop","password":"***"},"#,
+        r#""headers":{"X-Source":"shop","X-Cookie":"***","X-Key":{"env":"BILLING_KEY"}},"#,
+        r#""retry":{"jitter":0.5},"active":false}},"routes":[{"events":["**","!a.b"],"to":["b"]}]}"#,
+    );
+    assert_eq!(&*admin.shown, expected);
+}
+
+#[test]
 fn every_available_key_is_taken() {
     let config = good(
         r#"
