@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{ConfigFile, DOES_NOT_HOLD, terminal};
-use crate::config::{self, Config, Problem, Problems, Severity};
+use crate::config::{self, Config, Entry, Problem, Problems};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
@@ -55,41 +55,12 @@ struct Report<'a> {
     ok: bool,
     /// Those that are not listed included.
     errors: usize,
-    problems: Vec<Line<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Line<'a> {
-    severity: &'static str,
-    code: &'static str,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    help: Option<&'a str>,
+    problems: Vec<Entry<'a>>,
 }
 
 fn json(path: &Path, problems: &Problems, ok: bool) -> serde_json::Result<String> {
-    let lines = problems.iter().map(|problem| line(problems, problem)).collect();
     let file = path.display().to_string();
-    serde_json::to_string(&Report { file, ok, errors: problems.errors(), problems: lines })
-}
-
-fn line<'a>(problems: &Problems, problem: &'a Problem) -> Line<'a> {
-    let place = problem.span.as_ref().map(|span| problems.position(span));
-    Line {
-        severity: word(problem.severity),
-        code: problem.code.as_str(),
-        message: &problem.message,
-        line: place.map(|(line, _)| line),
-        column: place.map(|(_, column)| column),
-        label: problem.label.as_deref(),
-        help: problem.help.as_deref(),
-    }
+    serde_json::to_string(&Report { file, ok, errors: problems.errors(), problems: problems.entries() })
 }
 
 /// A workflow command (GitHub, "Workflow commands for GitHub Actions").
@@ -99,16 +70,9 @@ fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
     let message = [Some(&problem.message), problem.label.as_ref(), problem.help.as_ref()];
     let message = message.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
     let file = escaped(&path.display().to_string()).replace(':', "%3A").replace(',', "%2C");
-    format!("::{} file={file}{place},title={}::{}", word(problem.severity), problem.code.as_str(), escaped(&message))
+    format!("::{} file={file}{place},title={}::{}", problem.severity.as_str(), problem.code.as_str(), escaped(&message))
 }
 
 fn escaped(text: &str) -> String {
     terminal::printable(text.as_bytes()).replace('%', "%25").replace('\n', "%0A")
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    }
 }

@@ -30,7 +30,7 @@ use std::{fmt, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Dura
 
 pub use self::{
     difference::difference,
-    problems::{Code, Problem, Problems, Severity},
+    problems::{Code, Entry, Problem, Problems, Severity},
     reload::{Content, Watcher},
     secrets::{Error as SecretError, Outside, ReadFile, ReadVariable, typed_secret},
     source::Span,

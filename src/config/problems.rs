@@ -45,6 +45,31 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// A problem as machines read it; line and column from 1, absent where the file as a whole is meant.
+#[derive(Debug, serde::Serialize)]
+pub struct Entry<'a> {
+    severity: &'static str,
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+}
+
 /// The kinds of problem; their words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -194,17 +219,31 @@ impl Problems {
         self.content
     }
 
+    /// Each as machines read it, in the file's order.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        self.list.iter().map(|problem| self.entry(problem)).collect()
+    }
+
+    fn entry<'a>(&self, problem: &'a Problem) -> Entry<'a> {
+        let place = problem.span.as_ref().map(|span| self.position(span));
+        Entry {
+            severity: problem.severity.as_str(),
+            code: problem.code.as_str(),
+            message: &problem.message,
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            label: problem.label.as_deref(),
+            help: problem.help.as_deref(),
+        }
+    }
+
     /// Line and column of a place, both from 1, columns in characters.
     pub fn position(&self, span: &Span) -> (usize, usize) {
         self.source.position(span)
     }
 
     fn render(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        writeln!(f, "{severity}[{}]: {}", problem.code.as_str(), printable(&problem.message))?;
+        writeln!(f, "{}[{}]: {}", problem.severity.as_str(), problem.code.as_str(), printable(&problem.message))?;
         let Some(span) = &problem.span else {
             writeln!(f, " --> {}", self.source.path.display())?;
             return problem.help.iter().try_for_each(|help| writeln!(f, "  = help: {help}"));
