@@ -12,7 +12,7 @@
 //!     │                    → encode: bytes, once a shape      ▲                     │ → http::Request
 //!     │ 202, 4xx, 503             │                           │                     │
 //!     └───────── Refusal ◄────────┘                           └────── Verdict ◄─────┘ retry: when again
-//!             everything that happens ──► log ──► deliveries.jsonl, counters
+//!             everything that happens ──► log ──► deliveries.jsonl, counters ──► admin
 //! ```
 //!
 //! The left half answers the app and may refuse. The right half may only be delayed, or give up into the dead letters, and
@@ -44,10 +44,12 @@
 //! - [`deliver`]: the door out; one lane per endpoint, its connections and attempts.
 //! - [`retry`]: when again, by what came of an attempt.
 //! - [`log`]: what happened; the delivery log, the counters, and what the process says of itself.
+//! - [`admin`]: the window; how the endpoints are, what was counted, and a few things a person may ask for.
 //! - [`config`]: the file, which becomes types that cannot be wrong, and is read again when it changes.
 //! - [`app`]: all of it composed, from start to drain.
 //! - [`cli`]: what can be typed.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

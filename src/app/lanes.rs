@@ -9,10 +9,10 @@ use crate::{
     deliver::{Client, Lane, Surroundings},
     door::{self, Guard},
     endpoint::Endpoint,
-    ingest::{Dedupe, Limits, Outlet, Plan},
+    ingest::{Dedupe, Limits, Plan},
     log::diagnostics,
     queue::{
-        Account, Addressee, Delivery, Handle, Ledger, Letter, Parcel, Place,
+        Account, Addressee, Delivery, Handle, Ledger, Letter, Outlet, Parcel, Place,
         pending::{Entry, Leftover},
     },
     retry::Reason,

@@ -23,12 +23,16 @@ use std::{
 use tokio::time::timeout;
 
 pub use self::shutdown::{Shutdown, Signal, Trigger};
-use self::{doors::Doors, lanes::Lanes};
+use self::{
+    doors::{Doors, Room},
+    lanes::Lanes,
+};
 use crate::{
+    admin::{Admin, Reload, Requests, View},
     config::{self, Address, Config, Watcher},
     deliver::{Client, OwnListeners, Surroundings},
-    door::Listener,
-    ingest::Ingest,
+    door::{Guard, Listener},
+    ingest::{Ingest, Plan},
     log::{self, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, Register, StateError, pending, pending::Leftover},
 };
@@ -36,6 +40,13 @@ use crate::{
 /// A sidecar that is bound and not yet running.
 pub struct App {
     core: Core,
+    ingest: Bound,
+    admin: Option<Bound>,
+    requests: Requests,
+}
+
+/// A listener, and where it really listens.
+struct Bound {
     listener: Listener,
     address: Address,
 }
@@ -52,6 +63,7 @@ struct Core {
     register: Arc<Register>,
     lanes: Lanes,
     ingest: Arc<Ingest>,
+    admin: Arc<Admin>,
     own: Arc<OwnListeners>,
 }
 
@@ -87,16 +99,18 @@ impl App {
         warn(&config);
         let directory = Directory::open(&config.state.directory)?;
         let log = Log::open(config.log.clone()).map_err(Error::Log)?;
-        let (listener, address) = listen(&config.listen).await?;
+        let bound = Bound::ingest(&config.listen).await?;
+        let window = Bound::admin(config.admin.as_ref()).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());
         let dead_letters = Arc::new(dead_letters.map_err(Error::Thread)?);
         let register = Arc::new(Register::open(directory.disabled()));
         register.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
         // Before there are lanes: what an earlier process left may lead here.
         let own = Arc::new(OwnListeners::default());
-        own.set(address.tcp().into_iter().collect());
+        own.set([Some(&bound), window.as_ref()].into_iter().flatten().filter_map(|bound| bound.address.tcp()).collect());
+        let transport = Arc::new(Client::new(Arc::clone(&own)));
         let around = Surroundings {
-            transport: Arc::new(Client::new(Arc::clone(&own))),
+            transport: Arc::clone(&transport),
             log: log.clone(),
             dead_letters: Arc::clone(&dead_letters),
             register: Arc::clone(&register),
@@ -105,25 +119,31 @@ impl App {
         let ledger = Ledger::new(config.queue_bytes);
         let mut lanes = Lanes::new(Arc::clone(&ledger), around);
         let plan = lanes.plan(&config).await;
+        let loaded = Reload::Loaded { at: SystemTime::now(), changed: Vec::new() };
+        let (admin, requests) = Admin::new(view(&config, &plan), loaded, log.clone(), transport);
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;
         let ingest = Ingest::new(plan, ledger, Arc::clone(&dead_letters), log.clone());
         let path = path.to_owned();
-        let core = Core { path, config, rejected: false, directory, log, dead_letters, register, lanes, ingest, own };
-        Ok(App { core, listener, address })
+        let core = Core { path, config, rejected: false, directory, log, dead_letters, register, lanes, ingest, admin, own };
+        Ok(App { core, ingest: bound, admin: window, requests })
     }
 
     /// Where events can be posted over TCP; none where it listens on a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address.tcp()
+        self.ingest.address.tcp()
+    }
+
+    /// Where people can look in over TCP, if anywhere.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.address.tcp()
     }
 
     /// Runs until `shutdown` says drain, and drains.
     pub async fn run(self, mut shutdown: Shutdown) -> Stopped {
-        let App { mut core, listener, address } = self;
-        core.log(record::Process::Started { address: &address.to_string() });
-        diagnostics::info(format_args!("listening on {address}"));
-        let mut doors = Doors::new(Arc::clone(&core.ingest), Arc::clone(&core.own));
-        doors.open(listener);
+        let App { mut core, ingest, admin, mut requests } = self;
+        core.log(record::Process::Started { address: &ingest.address.to_string() });
+        let mut doors = Doors::new(Arc::clone(&core.own));
+        core.open(&mut doors, Some(ingest), admin);
         let mut watcher = Watcher::start(&core.config.files, core.config.content);
         let last = loop {
             tokio::select! {
@@ -131,21 +151,33 @@ impl App {
                     Signal::Drain | Signal::Now => break signal,
                     Signal::Reload => {
                         core.log.reopen();
-                        if watcher.look() || core.rejected {
-                            core.reload(&mut doors, &mut watcher).await;
-                        }
+                        core.reload_if_changed(&mut doors, &mut watcher).await;
                     }
                 },
-                () = watcher.changed() => core.reload(&mut doors, &mut watcher).await,
+                Some(asked) = requests.recv() => {
+                    let reload = core.reload_if_changed(&mut doors, &mut watcher).await;
+                    // Who asked may have gone.
+                    let _ = asked.send(reload);
+                }
+                () = watcher.changed() => drop(core.reload(&mut doors, &mut watcher).await),
             }
         };
+        drop(requests);
         core.drain(last, shutdown, doors).await
     }
 }
 
 impl Core {
-    /// Reads the config again and puts it in force, all of it or nothing.
-    async fn reload(&mut self, doors: &mut Doors, watcher: &mut Watcher) {
+    /// The same as [`Core::reload`], but the same content again is no reload.
+    async fn reload_if_changed(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
+        if watcher.look() || self.rejected {
+            return self.reload(doors, watcher).await;
+        }
+        Reload::Loaded { at: SystemTime::now(), changed: Vec::new() }
+    }
+
+    /// Reads the config again and puts it in force, all of it or nothing; says what came of it.
+    async fn reload(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
         let path = self.path.clone();
         // A large config takes its time to compile, and deliveries must not wait for it.
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
@@ -155,23 +187,30 @@ impl Core {
             Err(panic) => Err(Error::Thread(panic.into())),
         };
         self.rejected = applied.is_err();
-        match applied {
+        let at = SystemTime::now();
+        let reload = match applied {
             Ok(changed) => {
                 watcher.watch(&self.config.files, self.config.content);
-                let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
-                self.write(&log::Record::Config(record::Config::Loaded { changed: &changed }));
-                diagnostics::info(format_args!("config reloaded, changed: {}", changed.join(", ")));
+                let names: Vec<&str> = changed.iter().map(String::as_str).collect();
+                self.write(&log::Record::Config(record::Config::Loaded { changed: &names }));
+                diagnostics::info(format_args!("config reloaded, changed: {}", names.join(", ")));
+                Reload::Loaded { at, changed }
             }
             Err(error) => {
+                let mut diagnostics = String::from("[]");
                 if let Error::Config(problems) = &error {
                     // It may be repaired in another file than the config in force names.
                     watcher.watch(problems.files(), problems.content());
+                    diagnostics = serde_json::to_string(&problems.entries()).unwrap_or(diagnostics);
                 }
                 let error = format!("{:#}", anyhow::Error::new(error));
                 self.write(&log::Record::Config(record::Config::Rejected { error: &error }));
                 diagnostics::error(format_args!("config not reloaded, the old one stays in force: {error}"));
+                Reload::Rejected { at, error, diagnostics: diagnostics.into() }
             }
-        }
+        };
+        self.admin.reloaded(reload.clone());
+        reload
     }
 
     /// Builds everything new before anything old is stopped; says what changed, by name.
@@ -179,7 +218,12 @@ impl Core {
         let changed = config::difference(&self.config, &config);
         let listener = match config.listen.address == self.config.listen.address {
             true => None,
-            false => Some(listen(&config.listen).await?),
+            false => Some(Bound::ingest(&config.listen).await?),
+        };
+        let admin_address = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
+        let window = match admin_address(&config) == admin_address(&self.config) {
+            true => None,
+            false => Bound::admin(config.admin.as_ref()).await?,
         };
         // Opened anew by another name, it would be in use by another sidecar: this one.
         let directory = match self.directory.is_also(&config.state.directory) {
@@ -199,17 +243,30 @@ impl Core {
         self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
         self.register.switch(self.directory.disabled());
         let plan = self.lanes.plan(&config).await;
+        self.admin.swap(view(&config, &plan));
         self.ingest.swap(plan);
         self.lanes.settle(&config);
         let is_configured = |name: &str| config.endpoints.iter().any(|endpoint| *endpoint.name == *name);
         self.register.retain(is_configured);
         self.log.retain(is_configured);
-        if let Some((listener, address)) = listener {
-            doors.open(listener);
-            diagnostics::info(format_args!("listening on {address}"));
+        if config.admin.is_none() {
+            doors.shut_admin();
         }
+        self.open(doors, listener, window);
         self.config = config;
         Ok(changed)
+    }
+
+    /// Lets people in where there is a new listener.
+    fn open(&self, doors: &mut Doors, ingest: Option<Bound>, admin: Option<Bound>) {
+        if let Some(Bound { listener, address }) = ingest {
+            doors.open(Room::Ingest(Arc::clone(&self.ingest)), listener);
+            diagnostics::info(format_args!("listening on {address}"));
+        }
+        if let Some(Bound { listener, address }) = admin {
+            doors.open(Room::Admin(Arc::clone(&self.admin)), listener);
+            diagnostics::info(format_args!("admin listener on {address}"));
+        }
     }
 
     /// Ends in good order. `signal` is what asked for it; a further one skips what may be skipped.
@@ -221,6 +278,7 @@ impl Core {
         if !hurried {
             hurried = timeout(linger, shutdown.hurry()).await.is_ok();
         }
+        self.admin.close();
         self.ingest.close().await;
         let grace = if hurried { Duration::ZERO } else { grace };
         self.lanes.drain(Instant::now() + grace);
@@ -271,14 +329,38 @@ impl Core {
     }
 }
 
-async fn listen(listen: &config::Listen) -> Result<(Listener, Address), Error> {
-    let opened = match &listen.address {
-        Address::Tcp(address) => Listener::tcp(*address).await,
-        Address::Unix(path) => Listener::unix(path, listen.mode).await,
-    };
-    let listener = opened.map_err(|error| Error::Address(listen.address.clone(), error))?;
-    let address = listener.address().map_or_else(|| listen.address.clone(), Address::Tcp);
-    Ok((listener, address))
+impl Bound {
+    async fn ingest(listen: &config::Listen) -> Result<Bound, Error> {
+        Bound::at(&listen.address, listen.mode).await
+    }
+
+    async fn admin(admin: Option<&config::Admin>) -> Result<Option<Bound>, Error> {
+        match admin {
+            Some(admin) => Bound::at(&admin.address, ADMIN_MODE).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// `mode` is that of a Unix socket's file.
+    async fn at(address: &Address, mode: u32) -> Result<Bound, Error> {
+        let opened = match address {
+            Address::Tcp(address) => Listener::tcp(*address).await,
+            Address::Unix(path) => Listener::unix(path, mode).await,
+        };
+        let listener = opened.map_err(|error| Error::Address(address.clone(), error))?;
+        let address = listener.address().map_or_else(|| address.clone(), Address::Tcp);
+        Ok(Bound { listener, address })
+    }
+}
+
+/// What the admin listener shows of a config and its plan.
+fn view(config: &Config, plan: &Plan) -> View {
+    let guard = config.admin.as_ref().map_or_else(
+        || Guard::new(None, Vec::new(), Vec::new()),
+        |admin| Guard::new(admin.address.tcp(), admin.hosts.clone(), admin.tokens.clone()),
+    );
+    let shown = config.admin.as_ref().map(|admin| admin.shown.clone()).unwrap_or_default();
+    View { outlets: plan.outlets.clone(), guard, source: Arc::clone(&config.listen.source), config: shown }
 }
 
 /// Gives the socket that is open another mode.
@@ -297,3 +379,6 @@ fn warn(config: &Config) {
 
 /// How long the log's last lines may take: a disk that does not answer must not hold the end up.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// Of the admin listener's socket: its own user and group.
+const ADMIN_MODE: u32 = 0o660;

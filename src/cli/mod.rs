@@ -215,8 +215,10 @@ Nothing is sent, and no running sidecar is asked: it reads the config file as it
 const TEST_EXAMPLES: &str = "Examples:
   sidehook test billing
   sidehook test billing --config /etc/sidehook/sidehook.toml --json
+  sidehook test billing --disable-on-failure
 
-It is one attempt, made by this command and not by a running sidecar, also at an endpoint that is not active.
+It is one attempt, made by this command and not by a running sidecar, also at an endpoint that is not active; with
+--disable-on-failure the running sidecar makes it, and it needs an [admin] listener.
 Exits 0 if the answer is a success, else 1.";
 
 const VERIFY_EXAMPLES: &str = "Examples:

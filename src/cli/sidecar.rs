@@ -22,9 +22,10 @@ use tokio::{
 
 use super::{ConfigFile, Stop, terminal};
 use crate::{
-    config::{self, Address},
+    config::{self, Address, Admin},
     endpoint::Target,
     pipeline::USER_AGENT,
+    sign::Secret,
 };
 
 /// Which sidecar is meant.
@@ -45,20 +46,10 @@ impl Which {
             true => Some(config::load_listen(&path).map_err(Stop::Config)?),
             false => None,
         };
-        let token = match listen.as_ref().and_then(|listen| listen.tokens.first()) {
-            Some(token) => {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            None => None,
-        };
+        let token = listen.as_ref().and_then(|listen| listen.tokens.first()).map(bearer).transpose()?;
         let place = match (&self.to, &listen) {
             (Some(place), _) => place.clone(),
-            (None, Some(listen)) => match &listen.address {
-                Address::Tcp(address) => Place::of(*address)?,
-                Address::Unix(path) => Place::Unix(path.clone()),
-            },
+            (None, Some(listen)) => Place::at(&listen.address)?,
             (None, None) => Place::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)))?,
         };
         Ok(Sidecar { place, token })
@@ -88,6 +79,13 @@ impl Place {
         Ok(Place::Tcp { host: target.host, port: target.port, authority: target.authority })
     }
 
+    fn at(address: &Address) -> anyhow::Result<Place> {
+        match address {
+            Address::Tcp(address) => Place::of(*address),
+            Address::Unix(path) => Ok(Place::Unix(path.clone())),
+        }
+    }
+
     fn of(mut address: SocketAddr) -> anyhow::Result<Place> {
         if address.port() == 0 {
             bail!("the config leaves the port to the system: say with --to where the sidecar listens");
@@ -115,6 +113,12 @@ pub(super) struct Sidecar {
 }
 
 impl Sidecar {
+    /// The one that listens at this admin listener.
+    pub(super) fn admin(admin: &Admin) -> anyhow::Result<Sidecar> {
+        let token = admin.tokens.first().map(bearer).transpose()?;
+        Ok(Sidecar { place: Place::at(&admin.address)?, token })
+    }
+
     /// A request's beginning, with what every request to this sidecar needs.
     pub(super) fn request(&self, method: &str, target: &str) -> request::Builder {
         let host = match &self.place {
@@ -149,6 +153,12 @@ impl Sidecar {
     pub(super) async fn ask(&self, request: Request<Full<Bytes>>, patience: Duration) -> anyhow::Result<Answer> {
         self.connect().await?.exchange(request, patience).await
     }
+}
+
+fn bearer(token: &Secret) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A connection to a sidecar, for one request after the other.

@@ -28,7 +28,7 @@ use http::{HeaderMap, HeaderValue, Request};
 pub use client::Client;
 pub use dial::OwnListeners;
 pub use lane::{Lane, Surroundings};
-pub use ping::{Pong, ping};
+pub use ping::{Pong, Report, ping, ping_request};
 
 use crate::{endpoint::Target, retry::Failure};
 

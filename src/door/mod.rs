@@ -6,6 +6,7 @@
 //! **Invariant:** no connection holds more than its head and one body in memory, and none takes longer for either than its
 //! [`Limits`] say.
 
+mod body;
 mod guard;
 mod listener;
 mod reply;
@@ -21,6 +22,7 @@ use hyper::body::Incoming;
 use tokio::sync::{futures::Notified, watch};
 
 pub use self::{
+    body::{Unread, read},
     guard::{Guard, Peer},
     listener::Listener,
     reply::{Refusal, problem, with_type},

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use super::{
-    Outlet, Plan, Refusal,
+    Plan, Refusal,
     dedupe::{Memo, Memory, Name, Noted},
     follow::Followed,
     ids::Ids,
@@ -23,7 +23,8 @@ use crate::{
     log::{self, Log, record},
     pipeline::{self, Made, Prepared},
     queue::{
-        self, Addressee, Awaited, Counted, DeadLetters, Delivery, Ledger, Letter, Parcel, Place, Share, Slot, Stage, Waiter,
+        self, Addressee, Awaited, Counted, DeadLetters, Delivery, Ledger, Letter, Outlet, Parcel, Place, Share, Slot, Stage,
+        Waiter,
     },
     retry::{ErrorCode, Reason},
     transform::{self, Program},

@@ -37,16 +37,11 @@ use self::{
     head::{Media, Way},
     ids::Ids,
 };
-pub use self::{
-    dedupe::Bounds as Dedupe,
-    parse::json,
-    reply::{CODES, Refusal},
-};
+pub use self::{dedupe::Bounds as Dedupe, parse::json, reply::Refusal};
 use crate::{
     door::{self, Closing, Guard, Peer, Service, Watchdog},
-    endpoint::Endpoint,
     log::{self, Log},
-    queue::{DeadLetters, Handle, Ledger},
+    queue::{DeadLetters, Ledger, Outlet},
     route::Table,
 };
 
@@ -75,12 +70,6 @@ impl Plan {
         }
         Ok(Some(outlet))
     }
-}
-
-/// An endpoint, and the way into its lane.
-pub struct Outlet {
-    pub endpoint: Arc<Endpoint>,
-    pub handle: Handle,
 }
 
 /// What a request may cost.

@@ -67,7 +67,7 @@ impl Refusal {
         }
     }
 
-    /// The stable word for it, one of [`CODES`]; empty for what hyper's parser would have refused without a body.
+    /// The stable word for it, one of [`REFUSALS`](crate::log::counters::REFUSALS); empty for what hyper's parser would have refused without a body.
     pub fn code(&self) -> &'static str {
         self.status_and_code().1
     }
@@ -184,28 +184,10 @@ pub(super) fn accepted(body: Vec<u8>, mut headers: HeaderMap) -> Response<Full<B
     response
 }
 
-/// Every word that a refusal can have.
-pub const CODES: [&str; 15] = [
-    "draining",
-    "endpoint_disabled",
-    "forbidden_host",
-    "forbidden_origin",
-    "invalid_event",
-    "invalid_json",
-    "method_not_allowed",
-    "not_found",
-    "payload_too_large",
-    "queue_full",
-    "request_timeout",
-    "storage_failed",
-    "too_many_events",
-    "unauthorized",
-    "unsupported_media_type",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::counters::REFUSALS;
 
     #[test]
     fn every_refusal_has_a_word_that_is_listed() {
@@ -232,6 +214,6 @@ mod tests {
         let mut words: Vec<&str> = refusals.iter().map(Refusal::code).collect();
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words, CODES);
+        assert_eq!(words, REFUSALS);
     }
 }

@@ -139,6 +139,25 @@ pub const RESULTS: [&str; 3] = [DELIVERED, "permanent", "transient"];
 /// How a delivery can end.
 pub const ENDS: [&str; 6] = ["dead_lettered", DELIVERED, "dropped", "filtered", "pending", "skipped"];
 
+/// Every word that a request can be refused with.
+pub const REFUSALS: [&str; 15] = [
+    "draining",
+    "endpoint_disabled",
+    "forbidden_host",
+    "forbidden_origin",
+    "invalid_event",
+    "invalid_json",
+    "method_not_allowed",
+    "not_found",
+    "payload_too_large",
+    "queue_full",
+    "request_timeout",
+    "storage_failed",
+    "too_many_events",
+    "unauthorized",
+    "unsupported_media_type",
+];
+
 /// Of the durations' buckets: from a receiver on the same machine to the longest usual timeout.
 pub const BOUNDS: [Duration; 15] = [
     Duration::from_millis(1),

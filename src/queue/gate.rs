@@ -151,7 +151,7 @@ impl Gate {
 
     /// Other settings, or a person, give the receiver a new chance, at this pace from now on; says whether it was paused.
     pub fn reset(&mut self, pace: &Pace, now: Instant) -> Option<Turn> {
-        let was_paused = self.is_paused();
+        let was_paused = self.state != State::Open;
         let next = self.next.map(|next| pace.interval.map_or(next, |interval| next.min(now + interval)));
         // Who still comes back from before must not pass for a probe of afterwards.
         *self = Gate { next, probes: self.probes, ..Gate::default() };
@@ -166,9 +166,14 @@ impl Gate {
         }
     }
 
-    /// Whether the receiver is being left alone, or probed.
-    pub fn is_paused(&self) -> bool {
-        self.state != State::Open
+    /// Why the receiver is being left alone, or probed.
+    pub fn why_paused(&self) -> Option<&'static str> {
+        match self.state {
+            State::Open => None,
+            State::Paused { broken: false, .. } => Some("the receiver asked for a rest (Retry-After)"),
+            State::Paused { broken: true, .. } => Some("the breaker is open, after too many transient failures in a row"),
+            State::Probing { .. } => Some("the breaker is half open: one attempt tells whether the receiver is back"),
+        }
     }
 
     fn is_out(&self, probe: Option<Probe>) -> bool {

@@ -14,7 +14,7 @@ pub enum Order {
     Disable(Box<str>),
     /// Deliver what is there until then, then hand the rest back.
     Drain(Instant),
-    /// Deliver again, for this reason.
+    /// Deliver again at once, for this reason, whatever has disabled or paused the endpoint.
     Enable(&'static str),
     /// The endpoint is in the config again; answered by a lane that has not ended.
     Reopen(oneshot::Sender<()>),
@@ -22,6 +22,13 @@ pub enum Order {
     /// The endpoint is gone from the config: end once nothing is left.
     Retire,
     Settings(Arc<Endpoint>),
+}
+
+/// An endpoint, and the way into its lane.
+#[derive(Clone)]
+pub struct Outlet {
+    pub endpoint: Arc<Endpoint>,
+    pub handle: Handle,
 }
 
 /// The way into a lane.

@@ -25,7 +25,7 @@ use std::{sync::Arc, time::SystemTime};
 pub use backlog::{Backlog, Item, Lot, Rules};
 pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
 pub use gate::{Gate, May, Probe, Turn};
-pub use handle::{Handle, Order};
+pub use handle::{Handle, Order, Outlet};
 pub use ledger::{Account, Full, Ledger, Share, Slot};
 pub use register::{Recalled, Register};
 pub use state::{Directory, StateError};

@@ -26,6 +26,8 @@ pub enum Condition {
         since: SystemTime,
     },
     Enabled,
-    /// It is left alone for a while, or probed: it asked for it, or its breaker did.
-    Paused,
+    /// It is left alone for a while, or probed.
+    Paused {
+        reason: &'static str,
+    },
 }

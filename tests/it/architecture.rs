@@ -302,6 +302,8 @@ const ROOMS: &[Room] = &[
         uses: &["event", "transform", "route", "pipeline", "queue", "log", "endpoint", "retry", "encode", "door"],
         outside: Outside::All,
     },
+    // `deliver`, for a test is an attempt without a lane.
+    Room { name: "admin", uses: &["door", "deliver", "queue", "log"], outside: Outside::All },
     // It makes all the nouns and verbs, and none of them knows it. Of `log` it makes the destination.
     Room {
         name: "config",
@@ -310,7 +312,9 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "app",
-        uses: &["config", "deliver", "door", "endpoint", "event", "ingest", "log", "pipeline", "queue", "retry", "route"],
+        uses: &[
+            "admin", "config", "deliver", "door", "endpoint", "event", "ingest", "log", "pipeline", "queue", "retry", "route",
+        ],
         outside: Outside::All,
     },
     // `deliver`, for a test is an attempt without a lane.

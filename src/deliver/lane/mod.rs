@@ -200,7 +200,7 @@ impl<T: Transport> Lane<T> {
                 self.stage = Stage::Draining(deadline);
                 self.backlog.flush();
             }
-            Order::Enable(reason) => self.enable(reason),
+            Order::Enable(reason) => self.revive(reason, now),
             Order::Reopen(asked) => {
                 // Whoever said so would not be heard any more.
                 if !self.orders.is_closed() {

@@ -2,12 +2,12 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use tokio::time::Instant as Clock;
 
-use super::{Lane, key, rules};
+use super::{Lane, departures::age, key, rules};
 use crate::{
     deliver::Transport,
     endpoint::Endpoint,
@@ -112,16 +112,23 @@ impl<T: Transport> Lane<T> {
         self.log_change(record::Change::Enabled { reason });
     }
 
+    /// Gives the receiver a new chance, whatever it has lost the last one by.
+    pub(super) fn revive(&mut self, reason: &'static str, now: Instant) {
+        if self.disabled.is_some() {
+            return self.enable(reason);
+        }
+        let turn = self.gate.reset(&self.endpoint.pace, now);
+        self.turn(turn);
+    }
+
     pub(super) fn status(&self) -> Status {
         let (events, bytes) = self.account.held();
         let in_flight = self.flights.lots().map(|lot| lot.items().len()).sum();
-        let oldest = self.backlog.items().map(|delivery| delivery.parcel.accepted).min();
         let condition = match &self.disabled {
             Some(Disabled { reason, since, .. }) => Condition::Disabled { reason: reason.clone(), since: *since },
-            None if self.gate.is_paused() => Condition::Paused,
-            None => Condition::Enabled,
+            None => self.gate.why_paused().map_or(Condition::Enabled, |reason| Condition::Paused { reason }),
         };
-        let oldest_waiting = oldest.map(|accepted| accepted.elapsed().unwrap_or(Duration::ZERO));
+        let oldest_waiting = self.backlog.oldest().map(age);
         let waiting = events.saturating_sub(in_flight);
         Status { condition, waiting, in_flight, bytes, oldest_waiting, last_error: self.last_error.clone() }
     }

@@ -57,12 +57,23 @@ impl<T: Item> Fresh<T> {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn items(&self) -> impl Iterator<Item = &T> {
         let (line, strands) = match self {
             Fresh::Line(run) => (Some(run), None),
             Fresh::Strands { strands, .. } => (None, Some(strands.values().map(|strand| &strand.run))),
         };
         line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| run.entries.iter().map(|entry| &entry.item))
+    }
+
+    /// The one that came first.
+    pub(super) fn oldest(&self) -> Option<&Entry<T>> {
+        match self {
+            Fresh::Line(run) => run.entries.front(),
+            Fresh::Strands { strands, .. } => {
+                strands.values().filter_map(|strand| strand.run.entries.front()).min_by_key(|entry| entry.seq)
+            }
+        }
     }
 
     /// Adds an entry, in the order of arrival; says whether it may be at the head of what may go out.

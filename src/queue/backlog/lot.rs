@@ -36,6 +36,12 @@ impl<T> Lot<T> {
         self.entries.iter().any(|entry| entry.key == key) || self.then.as_ref().is_some_and(|then| then.has_key(key))
     }
 
+    /// The one that came first, of those that must wait for it too.
+    pub(super) fn oldest(&self) -> Option<&Entry<T>> {
+        let then = self.then.as_ref().and_then(|then| then.oldest());
+        self.entries.iter().chain(then).min_by_key(|entry| entry.seq)
+    }
+
     /// Each of its keys once.
     pub(super) fn keys(&self) -> SmallVec<[u64; 1]> {
         let mut keys: SmallVec<[u64; 1]> = self.entries.iter().map(|entry| entry.key).collect();

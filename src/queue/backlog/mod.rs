@@ -102,7 +102,14 @@ impl<T: Item> Backlog<T> {
         self.fresh.available().0 == 0 && self.parked.is_empty()
     }
 
+    /// Of what waits, held or not, the one that came first.
+    pub fn oldest(&self) -> Option<&T> {
+        let parked = self.parked.values().chain(&self.held).filter_map(Lot::oldest);
+        parked.chain(self.fresh.oldest()).min_by_key(|entry| entry.seq).map(|entry| &entry.item)
+    }
+
     /// What waits, held or not, in no order.
+    #[cfg(test)]
     pub fn items(&self) -> impl Iterator<Item = &T> {
         let mut chains: Vec<&Lot<T>> = self.parked.values().chain(&self.held).collect();
         let mut at = 0;

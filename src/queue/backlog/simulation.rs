@@ -233,7 +233,7 @@ impl World {
     fn start_all(&mut self) {
         while self.out.len() < self.concurrency {
             if let Some(until) = self.gate.paused_until() {
-                assert!(until > self.now || self.gate.pass(self.now).is_none() || !self.gate.is_paused());
+                assert!(until > self.now || self.gate.pass(self.now).is_none() || self.gate.why_paused().is_none());
             }
             self.gate.pass(self.now);
             if self.gate.may_start(&self.pace, self.now) != May::Start {

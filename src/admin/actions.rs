@@ -1,0 +1,67 @@
+//! What a person may ask of an endpoint.
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Deserialize;
+
+use super::{
+    Admin, endpoints,
+    reply::{Refusal, json},
+};
+use crate::{
+    deliver,
+    door::{self, Watchdog},
+    queue::Outlet,
+};
+
+pub(super) enum Action {
+    /// Dead-letter what comes, until it is enabled.
+    Disable { reason: Box<str> },
+    /// Deliver again, whatever has disabled or paused it.
+    Enable,
+}
+
+impl Admin {
+    /// Has it done, and shows how the endpoint is then.
+    pub(super) async fn act(&self, outlet: &Outlet, action: Action) -> Response<Full<Bytes>> {
+        match action {
+            Action::Disable { reason } => outlet.handle.disable(reason),
+            Action::Enable => outlet.handle.enable(BY_HAND),
+        }
+        json(&endpoints::one(outlet, &self.log.counters()).await)
+    }
+
+    /// Sends a ping, which neither waits in the endpoint's queue nor counts.
+    pub(super) async fn test(&self, outlet: &Outlet, source: &str) -> Result<Response<Full<Bytes>>, Refusal> {
+        let endpoint = &outlet.endpoint;
+        let request = deliver::ping_request(endpoint, source).map_err(Refusal::Ping)?;
+        let answered = deliver::ping(&self.transport, endpoint, request).await;
+        Ok(json(&deliver::Report::of(endpoint, &answered)))
+    }
+}
+
+/// Why the endpoint is to be disabled: `{"reason": "…"}`, which may be left out.
+pub(super) async fn reason(body: Incoming, watchdog: &Watchdog) -> Result<Box<str>, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Why {
+        reason: Box<str>,
+    }
+    let body = door::read(body, MAX_BODY, watchdog).await.map_err(Refusal::Unread)?;
+    if body.is_empty() {
+        return Ok(BY_HAND.into());
+    }
+    let Why { reason } = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::InvalidReason(format!("the body is not {{\"reason\": \"…\"}}: {error}").into()))?;
+    if reason.trim().is_empty() {
+        return Err(Refusal::InvalidReason("the reason is empty".into()));
+    }
+    Ok(reason)
+}
+
+/// Of a reason, with what is around it.
+pub(super) const MAX_BODY: usize = 1024;
+
+const BY_HAND: &str = "by hand";
