@@ -174,7 +174,10 @@ fn endpoint_keys(keys: &mut Object<'_>, endpoint: &Endpoint<'_>) {
     keys.text("endpoint_id", endpoint.endpoint_id);
     match endpoint.change {
         Change::Disabled { reason } | Change::Enabled { reason } => keys.text("reason", reason),
-        Change::Paused { next_attempt } => keys.text("next_attempt", Stamp::default().at(next_attempt)),
+        Change::Paused { next_attempt, reason } => {
+            keys.text("next_attempt", Stamp::default().at(next_attempt));
+            keys.text("reason", reason);
+        }
         Change::Resumed => {}
     }
 }
@@ -291,10 +294,10 @@ mod tests {
                 r#""kind":"endpoint","outcome":"enabled","endpoint":"billing","endpoint_id":"app_1","reason":"settings""#,
             ),
             (
-                change(Change::Paused { next_attempt }),
+                change(Change::Paused { next_attempt, reason: "tired" }),
                 "warn",
-                "endpoint billing paused, as it asked",
-                r#""kind":"endpoint","outcome":"paused","endpoint":"billing","endpoint_id":"app_1","next_attempt":"1970-01-12T13:46:40.000000Z""#,
+                "endpoint billing paused (tired)",
+                r#""kind":"endpoint","outcome":"paused","endpoint":"billing","endpoint_id":"app_1","next_attempt":"1970-01-12T13:46:40.000000Z","reason":"tired""#,
             ),
             (
                 change(Change::Resumed),

@@ -124,9 +124,10 @@ pub enum Change<'a> {
     Enabled {
         reason: &'a str,
     },
-    /// A receiver asked for a rest.
+    /// A receiver asked for a rest, or its breaker gives it one.
     Paused {
         next_attempt: SystemTime,
+        reason: &'a str,
     },
     Resumed,
 }
@@ -232,7 +233,7 @@ impl fmt::Display for Record<'_> {
             Record::Endpoint(Endpoint { change, endpoint, .. }) => match change {
                 Change::Disabled { reason } => write!(f, "endpoint {endpoint} disabled ({reason})"),
                 Change::Enabled { reason } => write!(f, "endpoint {endpoint} enabled ({reason})"),
-                Change::Paused { .. } => write!(f, "endpoint {endpoint} paused, as it asked"),
+                Change::Paused { reason, .. } => write!(f, "endpoint {endpoint} paused ({reason})"),
                 Change::Resumed => write!(f, "endpoint {endpoint} resumed"),
             },
             Record::Event(Event { fate: Fate::Accepted { .. }, event_type, .. }) => write!(f, "{event_type} accepted"),

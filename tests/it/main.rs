@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 #![expect(clippy::disallowed_types, reason = "a test reads what came as anybody would")]
 
+mod admin;
 mod architecture;
 mod bodies;
 mod cli;

@@ -117,7 +117,9 @@ async fn wrong_usage_exits_with_2_and_a_bad_config_with_3() {
     let folder = config("http://127.0.0.1:1/", "");
     let said = run(folder.path(), &["test", "hok"]).await;
     assert!(said.code == 2 && said.stderr.contains("`hok`: there are hook"), "{}", said.stderr);
-    let said = run(folder.path(), &["test", "hook", "--disable-on-failure"]).await;
-    assert!(said.code == 2 && said.stderr.contains("not available yet"), "{}", said.stderr);
+    for (name, word) in [("hook", "no [admin] listener"), ("ho/ok", "no [admin] listener")] {
+        let said = run(folder.path(), &["test", name, "--disable-on-failure"]).await;
+        assert!(said.code == 2 && said.stderr.contains(word), "{}", said.stderr);
+    }
     assert_eq!(run(folder.path(), &["test", "hook", "--config", "nowhere.toml"]).await.code, 3);
 }

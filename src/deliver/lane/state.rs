@@ -65,7 +65,8 @@ impl<T: Transport> Lane<T> {
         match turn {
             Some(Turn::Pause(until)) => {
                 let wait = until.saturating_duration_since(Clock::now().into_std());
-                self.log_change(record::Change::Paused { next_attempt: SystemTime::now() + wait });
+                let reason = self.gate.why_paused().unwrap_or_default();
+                self.log_change(record::Change::Paused { next_attempt: SystemTime::now() + wait, reason });
             }
             Some(Turn::Resume) => self.log_change(record::Change::Resumed),
             Some(Turn::Disable) | None => {}

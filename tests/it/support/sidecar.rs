@@ -18,6 +18,7 @@ use super::{Answer, LIMIT, LOOK_EVERY, exchange, json_lines, telling};
 pub(crate) struct Sidecar {
     folder: TempDir,
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     trigger: Trigger,
     running: JoinHandle<Stopped>,
 }
@@ -34,9 +35,10 @@ impl Sidecar {
         let app = Box::pin(App::bind(&config)).await.unwrap_or_else(|error| panic!("{error:#?} with\n{toml}"));
         // A sidecar on a Unix socket has none, and its test asks for none.
         let address = app.address().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let admin = app.admin_address();
         let (trigger, shutdown) = Shutdown::channel();
         let running = tokio::spawn(app.run(shutdown));
-        Sidecar { folder, address, trigger, running }
+        Sidecar { folder, address, admin, trigger, running }
     }
 
     /// Why a sidecar in `folder` would not start.
@@ -68,17 +70,37 @@ impl Sidecar {
 
     /// One request with these headers besides `connection` and `content-length`, and `host` where they have none.
     pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
-        let body = body.as_ref();
+        self.request_at(self.address, method, path, (headers, body.as_ref())).await
+    }
+
+    /// Asks the admin listener.
+    pub(crate) async fn admin(&self, method: &str, path: &str) -> Answer {
+        self.admin_with(method, path, &[], "").await
+    }
+
+    /// The same, with these headers and this body.
+    pub(crate) async fn admin_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let address = self.admin.expect("an admin listener over TCP");
+        self.request_at(address, method, path, (headers, body.as_bytes())).await
+    }
+
+    async fn request_at(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        (headers, body): (&[(&str, &str)], &[u8]),
+    ) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            request += &format!("host: {}\r\n", self.address);
+            request += &format!("host: {address}\r\n");
         }
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
         let mut request = (request + "\r\n").into_bytes();
         request.extend_from_slice(body);
-        Answer::parse(&self.send(&request).await)
+        Answer::parse(&exchange(address, &request).await)
     }
 
     /// Sends these bytes as they are, and gives what came back until the connection was closed.
