@@ -32,8 +32,13 @@ fn what_the_example_config_gives_as_defaults_are_the_defaults() {
     let example = EXAMPLE.replace("retry = { attempts = 3, delay = \"1s\" }\n", "");
     let before = read(&example);
     let tables = example.lines().take_while(|line| !line.starts_with("[endpoints.")).count();
-    let mut seen = 0;
-    for (n, line) in example.lines().enumerate().take(tables).filter(|(_, line)| line.starts_with(OFF)) {
+    let (mut seen, mut in_table) = (0, false);
+    for (n, line) in example.lines().enumerate().take(tables) {
+        // A table that is switched off as a whole has no defaults to speak of.
+        in_table = line.starts_with(OFF) && (in_table || switched_on(line).starts_with('['));
+        if in_table || !line.starts_with(OFF) {
+            continue;
+        }
         let with_it = example.lines().enumerate().map(|(m, other)| if m == n { switched_on(other) } else { other });
         let changed = config::difference(&before, &read(&with_it.collect::<Vec<_>>().join("\n")));
         let is_no_default = ["hosts", "token", "deliveries"].iter().any(|key| switched_on(line).starts_with(key));
@@ -133,6 +138,7 @@ fn around(key: &str, value: &str) -> (String, String) {
     let inner = format!("{last} = {value},");
     // The setting stands where the `$` is, beside what it cannot do without.
     let (head, setting) = match (path, last) {
+        ("admin", _) => ("admin.address = '127.0.0.1:7071'\n$", whole),
         ("listen", "mode") => ("listen.address = 'unix:sidehook.sock'\n$", whole),
         ("endpoints.NAME.auth", _) => ("endpoints.NAME.auth = { $ type = 'api_key', value = { env = 'KEY' } }", inner),
         ("endpoints.NAME.signature", _) => (
