@@ -1,0 +1,164 @@
+//! The same over HTTP/2, where one connection is shared by all there is for a receiver.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+
+use super::{PROMPT, QUICK, each, ordeal, ordeal_of};
+use crate::support::{
+    Wire,
+    wire::{frame, greet, read_stream},
+};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `:status: 200` (RFC 7541, appendix A).
+const OK: &[u8] = &[0x88];
+
+fn two() -> String {
+    format!("http = \"2\"\n{QUICK}")
+}
+
+/// Says what `answer` makes of each request's stream.
+fn answering(answer: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Wire {
+    let answer = Arc::new(answer);
+    Wire::start(move |mut stream, _| {
+        let answer = answer.clone();
+        async move {
+            greet(&mut stream, &[]).await?;
+            loop {
+                let id = read_stream(&mut stream).await?;
+                stream.write_all(&answer(id)).await?;
+            }
+        }
+    })
+}
+
+/// Says what `said` makes of the first request's stream, again and again.
+fn flooding(said: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static, every: Duration) -> Wire {
+    let said = Arc::new(said);
+    Wire::start(move |mut stream, _| {
+        let said = said.clone();
+        async move {
+            greet(&mut stream, &[]).await?;
+            let id = read_stream(&mut stream).await?;
+            flood(&mut stream, &said(id), every).await
+        }
+    })
+}
+
+async fn flood(stream: &mut TcpStream, bytes: &[u8], every: Duration) -> io::Result<()> {
+    loop {
+        stream.write_all(bytes).await?;
+        if !every.is_zero() {
+            sleep(every).await;
+        }
+    }
+}
+
+/// `:status` with this text, as a literal that is not indexed.
+fn status(text: &str) -> Vec<u8> {
+    [&[0x08, text.len() as u8], text.as_bytes()].concat()
+}
+
+#[tokio::test]
+async fn silence_at_every_stage() {
+    let before_settings = Wire::start(|stream, _| async move {
+        let _open = stream;
+        std::future::pending().await
+    });
+    let before_answer = answering(|_| Vec::new());
+    // Of the first request alone: nothing else may come before the rest of a head.
+    let within_head = answering(|id| if id == 1 { frame(HEADERS, 0, id, OK) } else { Vec::new() });
+    let wires = [before_settings, before_answer, within_head];
+    each(wires, async |wire| ordeal(&wire.url(), &two()).await.given_up("timeout")).await;
+}
+
+#[tokio::test]
+async fn a_window_that_never_opens() {
+    // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_INITIAL_WINDOW_SIZE of 0.
+    each([[0, 3, 0, 0, 0, 0], [0, 4, 0, 0, 0, 0]], async |settings| {
+        let wire = Wire::start(move |mut stream, _| async move {
+            greet(&mut stream, &settings).await?;
+            loop {
+                read_stream(&mut stream).await?;
+            }
+        });
+        ordeal_of(&wire.url(), &two(), &format!("\"{}\"", "x".repeat(1 << 20))).await.given_up("timeout");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_and_connections_that_are_reset() {
+    each([1, 2, 8, 11], async |reason| {
+        let wire = answering(move |id| frame(RST_STREAM, 0, id, &[0, 0, 0, reason]));
+        ordeal(&wire.url(), &two()).await.given_up("reset");
+        let wire = answering(move |_| frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, reason]));
+        ordeal(&wire.url(), &two()).await.given_up("reset");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn floods_are_no_answer() {
+    let hints = |id| frame(HEADERS, END_HEADERS, id, &status("103"));
+    let pings = |_| frame(PING, 0, 0, &[0; 8]);
+    let settings = |_| frame(SETTINGS, 0, 0, &[]);
+    let wires = [
+        flooding(hints, Duration::from_millis(10)),
+        flooding(hints, Duration::ZERO),
+        flooding(pings, Duration::ZERO),
+        flooding(settings, Duration::ZERO),
+    ];
+    each(wires, async |wire| ordeal(&wire.url(), &two()).await.given_up("timeout")).await;
+}
+
+#[tokio::test]
+async fn what_is_no_answer() {
+    type Answer = fn(u32) -> Vec<u8>;
+    let answers: [Answer; 6] = [
+        |_| b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        |_| frame(DATA, END_STREAM, 0, b"x"),
+        |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &status("1000")),
+        |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &status("99")),
+        |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &[0xff; 16]),
+        |id| frame(HEADERS, END_STREAM | END_HEADERS, id + 100, OK),
+    ];
+    each(answers, async |answer| ordeal(&answering(answer).url(), &two()).await.given_up("protocol")).await;
+}
+
+#[tokio::test]
+async fn heads_that_are_too_much() {
+    // A header of 4,000 bytes that is put into the table, and then said by one byte each.
+    let bomb = |id| {
+        let (name, value) = (b"\x40\x01x\x7f\xa1\x1e".as_slice(), [b'y'; 4000]);
+        frame(HEADERS, END_STREAM | END_HEADERS, id, &[OK, name, &value, &[0xbe; 10_000]].concat())
+    };
+    ordeal(&answering(bomb).url(), &two()).await.given_up("protocol");
+    let endless = |id| {
+        let more = frame(CONTINUATION, 0, id, &[0x88; 1000]);
+        [frame(HEADERS, 0, id, OK), more.repeat(1000)].concat()
+    };
+    ordeal(&answering(endless).url(), &two()).await.given_up("protocol");
+}
+
+#[tokio::test]
+async fn a_body_that_hangs_or_breaks_off_changes_nothing() {
+    let one = two().replace("timeout", "concurrency = 1\ntimeout");
+    let hanging = answering(|id| frame(HEADERS, END_HEADERS, id, OK));
+    let ended = ordeal(&hanging.url(), &one).await;
+    ended.delivered(200);
+    assert!(ended.took < PROMPT, "{:?}", ended.took);
+    let breaking = answering(|id| [frame(HEADERS, END_HEADERS, id, OK), frame(RST_STREAM, 0, id, &[0, 0, 0, 2])].concat());
+    ordeal(&breaking.url(), &one).await.delivered(200);
+}
