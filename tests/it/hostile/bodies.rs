@@ -187,6 +187,26 @@ fn early(answer: String, and_leaves: bool) -> Wire {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_request_was_read_counts_and_nothing_more_is_sent_there() {
+    let answers = [
+        "200 OK\r\ncontent-length: 0\r\n\r\n",
+        "200 OK\r\ncontent-length: 4\r\n\r\nfine",
+        "413 No\r\ncontent-length: 2\r\n\r\nno",
+    ];
+    each(answers, async |answer| {
+        let wire = early(format!("HTTP/1.1 {answer}"), false);
+        let ended = ordeal_of(&wire.url(), QUICK, &large()).await;
+        if answer.contains("200") {
+            ended.delivered(200)
+        } else {
+            ended.refused("status_413")
+        }
+        assert_eq!(wire.connections(), EVENTS, "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_answer_of_one_who_then_leaves_counts() {
     let wire = early("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(), true);
     ordeal_of(&wire.url(), QUICK, &large()).await.refused("status_413");
