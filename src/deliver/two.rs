@@ -94,6 +94,8 @@ impl Shared {
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HEAD as u32)
+            .initial_stream_window_size(MAX_REST as u32)
+            .initial_connection_window_size(WINDOW)
             .max_concurrent_streams(0)
             .handshake(stream)
             .await
@@ -255,6 +257,9 @@ const OLDEST: Duration = Duration::from_secs(60);
 
 /// Streams at once; where the receiver allows fewer, further ones wait for their turn.
 const STREAMS: usize = 100;
+
+/// How much of all answers' bodies may be on its way to us, or here and not read yet.
+const WINDOW: u32 = 512 << 10;
 
 /// Receivers that are remembered.
 const MOST: usize = 4096;

@@ -1,10 +1,20 @@
 //! The same over HTTP/2, where one connection is shared by all there is for a receiver.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
+use h2::server::SendResponse;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
-use super::{PROMPT, QUICK, each, ordeal, ordeal_of};
+use super::{EVENTS, PROMPT, QUICK, each, ordeal, ordeal_of};
 use crate::support::{
     Wire,
     wire::{frame, greet, read_stream},
@@ -161,4 +171,35 @@ async fn a_body_that_hangs_or_breaks_off_changes_nothing() {
     assert!(ended.took < PROMPT, "{:?}", ended.took);
     let breaking = answering(|id| [frame(HEADERS, END_HEADERS, id, OK), frame(RST_STREAM, 0, id, &[0, 0, 0, 2])].concat());
     ordeal(&breaking.url(), &one).await.delivered(200);
+}
+
+/// Sends a body for as long as the windows let it.
+async fn pour(mut respond: SendResponse<Bytes>, counted: Arc<AtomicUsize>) -> Result<(), h2::Error> {
+    let mut body = respond.send_response(http::Response::new(()), false)?;
+    loop {
+        body.reserve_capacity(16 << 10);
+        let Some(room) = poll_fn(|cx| body.poll_capacity(cx)).await else { return Ok(()) };
+        let room = room?;
+        counted.fetch_add(room, Relaxed);
+        body.send_data(vec![0; room].into(), false)?;
+    }
+}
+
+#[tokio::test]
+async fn of_a_body_without_end_little_is_let_in() {
+    let sent = Arc::<AtomicUsize>::default();
+    let counted = sent.clone();
+    let wire = Wire::start(move |stream, _| {
+        let counted = counted.clone();
+        async move {
+            let mut connection = h2::server::handshake(stream).await.map_err(io::Error::other)?;
+            while let Some(Ok((_request, respond))) = connection.accept().await {
+                tokio::spawn(pour(respond, counted.clone()));
+            }
+            Ok(())
+        }
+    });
+    ordeal(&wire.url(), &two()).await.delivered(200);
+    let sent = sent.load(Relaxed);
+    assert!((EVENTS * (64 << 10)..EVENTS * (256 << 10)).contains(&sent), "{sent}");
 }
