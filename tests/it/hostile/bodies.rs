@@ -15,8 +15,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{EVENTS, PROMPT, QUICK, connections::large, each, leaving_after, ordeal, ordeal_of};
-use crate::support::{LIMIT, Sidecar, Wire, everything_to, telling, wire::read_request};
+use super::{EVENTS, PROMPT, TWICE, connections::large, each, leaving_after, ordeal, ordeal_of};
+use crate::support::{LIMIT, Sidecar, Wire, everything_to, run, telling, wire::read_request};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 const FAILED: &str = "HTTP/1.1 500 No\r\n";
@@ -56,7 +56,8 @@ const DRIPS: [(&str, Duration); 2] = [("", Duration::ZERO), ("x", Duration::from
 async fn a_body_that_hangs_or_drips_is_given_up_after_five_seconds() {
     each(DRIPS, async |(body, every)| {
         // Side by side, for each takes its five seconds.
-        tokio::join!(holds_up_nothing(body, every), is_closed(body, every), leaves_its_beginning(body, every));
+        let (nothing, closed) = (holds_up_nothing(body, every), is_closed(body, every));
+        tokio::join!(nothing, closed, leaves_its_beginning(body, every), is_shown_by_a_ping(body, every));
     })
     .await;
 }
@@ -81,12 +82,21 @@ async fn is_closed(body: &'static str, every: Duration) {
 
 async fn leaves_its_beginning(body: &'static str, every: Duration) {
     let (wire, _told) = streaming(FAILED, body, every);
-    let ended = ordeal(&wire.url(), &QUICK.replace("attempts = 2", "attempts = 1")).await;
+    let ended = ordeal(&wire.url(), &TWICE.replace("attempts = 2", "attempts = 1")).await;
     ended.dead("status_500", "transient", 1, "attempts");
     for line in telling(&ended.lines, "failed") {
         assert!(line["response"].as_str().unwrap().starts_with("well, "), "{line}");
         assert!(line["duration_ms"].as_f64().unwrap() < 3000.0, "{line}");
     }
+}
+
+async fn is_shown_by_a_ping(body: &'static str, every: Duration) {
+    let (wire, _told) = streaming(FAILED, body, every);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sidehook.toml"), everything_to(&[("sick", &wire.url(), "")])).unwrap();
+    let said = run(folder.path(), &["test", "sick"]).await;
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    assert!(said.stdout.contains("answered 500") && said.stdout.contains("well,"), "{}", said.stdout);
 }
 
 #[tokio::test]
@@ -99,7 +109,7 @@ async fn a_body_that_breaks_off_changes_nothing() {
             sleep(Duration::from_millis(30)).await;
             if resets { stream.set_zero_linger() } else { Ok(()) }
         });
-        let ended = ordeal(&wire.url(), QUICK).await;
+        let ended = ordeal(&wire.url(), TWICE).await;
         if head == OK { ended.delivered(200) } else { ended.given_up("status_500") }
     })
     .await;
@@ -110,10 +120,10 @@ async fn chunks_that_are_none() {
     let all = ["ZZZ\r\nx\r\n", "-1\r\nx\r\n", "fffffffffffffffff\r\nx\r\n", "1\r\nxxxx\r\n0\r\n\r\n", "1 x\r\n0\r\n\r\n"];
     each(all, async |chunks| {
         let wire = Wire::saying(format!("{OK}transfer-encoding: chunked\r\n\r\n{chunks}"));
-        ordeal(&wire.url(), QUICK).await.delivered(200);
+        ordeal(&wire.url(), TWICE).await.delivered(200);
         assert_eq!(wire.connections(), EVENTS, "{chunks:?}");
         let wire = leaving_after(format!("{FAILED}transfer-encoding: chunked\r\n\r\n{chunks}"));
-        ordeal(&wire.url(), QUICK).await.given_up("status_500");
+        ordeal(&wire.url(), TWICE).await.given_up("status_500");
     })
     .await;
 }
@@ -122,7 +132,7 @@ async fn chunks_that_are_none() {
 async fn bytes_of_any_kind_are_a_failures_beginning() {
     let bytes: Vec<u8> = (0..=255).collect();
     let wire = leaving_after([FAILED.as_bytes(), b"\r\n", &bytes].concat());
-    let ended = ordeal(&wire.url(), QUICK).await;
+    let ended = ordeal(&wire.url(), TWICE).await;
     ended.given_up("status_500");
     let text = String::from_utf8_lossy(&bytes);
     assert!(telling(&ended.lines, "failed").iter().all(|line| line["response"] == *text), "{:#?}", ended.lines);
@@ -161,7 +171,7 @@ async fn of_a_body_without_end_little_is_read() {
                 pour(stream, &format!("{head}{rest}"), &body, &written).await
             }
         });
-        let ended = ordeal(&wire.url(), QUICK).await;
+        let ended = ordeal(&wire.url(), TWICE).await;
         if head == OK {
             ended.delivered(200)
         } else {
@@ -195,7 +205,7 @@ async fn an_answer_before_the_request_was_read_counts_and_nothing_more_is_sent_t
     ];
     each(answers, async |answer| {
         let wire = early(format!("HTTP/1.1 {answer}"), false);
-        let ended = ordeal_of(&wire.url(), QUICK, &large()).await;
+        let ended = ordeal_of(&wire.url(), TWICE, &large()).await;
         if answer.contains("200") {
             ended.delivered(200)
         } else {
@@ -209,5 +219,5 @@ async fn an_answer_before_the_request_was_read_counts_and_nothing_more_is_sent_t
 #[tokio::test]
 async fn an_answer_of_one_who_then_leaves_counts() {
     let wire = early("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(), true);
-    ordeal_of(&wire.url(), QUICK, &large()).await.refused("status_413");
+    ordeal_of(&wire.url(), TWICE, &large()).await.refused("status_413");
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{EVENTS, QUICK, each, ordeal, ordeal_of};
+use super::{EVENTS, QUICK, TWICE, each, ordeal, ordeal_of};
 use crate::support::{
     LIMIT, Receiver, Wire,
     wire::{bound, read_request},
@@ -31,7 +31,7 @@ async fn a_connection_that_does_not_come_about() {
 #[tokio::test]
 async fn an_address_where_nobody_listens() {
     let socket = bound();
-    ordeal(&format!("http://{}", socket.local_addr().unwrap()), QUICK).await.given_up("connect_refused");
+    ordeal(&format!("http://{}", socket.local_addr().unwrap()), TWICE).await.given_up("connect_refused");
 }
 
 #[tokio::test]
@@ -39,12 +39,17 @@ async fn a_connection_that_ends_at_once_or_after_the_request() {
     let closing = Wire::start(|_, _| async { Ok(()) });
     let resetting = Wire::start(|stream, _| async move { stream.set_zero_linger() });
     let leaving = Wire::start(|mut stream, _| async move { read_request(&mut stream).await.map(drop) });
-    each([closing, resetting, leaving], async |wire| {
-        ordeal(&wire.url(), QUICK).await.given_up("reset");
+    let half_closing = Wire::start(|mut stream, _| async move {
+        stream.shutdown().await?;
+        while stream.read_u8().await.is_ok() {}
+        Ok(())
+    });
+    each([closing, resetting, leaving, half_closing], async |wire| {
+        ordeal(&wire.url(), TWICE).await.given_up("reset");
         assert_eq!(wire.connections(), 2 * EVENTS, "the end of a fresh connection is no reason for another");
     })
     .await;
-    ordeal(&Receiver::resetting().await.url(), QUICK).await.given_up("reset");
+    ordeal(&Receiver::resetting().await.url(), TWICE).await.given_up("reset");
 }
 
 #[tokio::test]
@@ -85,7 +90,7 @@ async fn who_speaks_before_being_asked_does_not_speak_http() {
         while stream.read_u8().await.is_ok() {}
         Ok(())
     });
-    ordeal(&greeting.url(), QUICK).await.given_up("protocol");
+    ordeal(&greeting.url(), TWICE).await.given_up("protocol");
 }
 
 #[tokio::test]
@@ -119,6 +124,6 @@ async fn a_handshake_that_goes_wrong() {
         }
     });
     let closing = Wire::start(|mut stream, _| async move { stream.read_u8().await.map(drop) });
-    each([garbage, endless, closing], async |wire| ordeal(&tls(&wire), QUICK).await.given_up("tls")).await;
-    ordeal(&Receiver::tls().await.url(), QUICK).await.given_up("tls");
+    each([garbage, endless, closing], async |wire| ordeal(&tls(&wire), TWICE).await.given_up("tls")).await;
+    ordeal(&Receiver::tls().await.url(), TWICE).await.given_up("tls");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, time::sleep};
 
-use super::{EVENTS, QUICK, each, leaving_after, ordeal};
+use super::{EVENTS, QUICK, TWICE, each, leaving_after, ordeal};
 use crate::support::{Receiver, Wire, wire::read_request};
 
 /// Says these bytes after a request, and then `again` and again: slowly, or as fast as it goes.
@@ -57,7 +57,7 @@ async fn announcements_of_an_answer_are_none() {
             ordeal(&repeating("", line, slowly).url(), QUICK).await.given_up("timeout");
         }
         let answer = format!("{}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", line.repeat(3));
-        ordeal(&Wire::saying(answer).url(), QUICK).await.delivered(200);
+        ordeal(&Wire::saying(answer).url(), TWICE).await.delivered(200);
     })
     .await;
 }
@@ -66,7 +66,7 @@ async fn announcements_of_an_answer_are_none() {
 async fn another_protocol_is_an_answer_but_no_good_one() {
     let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nxxxx";
     let wire = Wire::saying(answer);
-    ordeal(&wire.url(), QUICK).await.refused("status_101");
+    ordeal(&wire.url(), TWICE).await.refused("status_101");
     assert_eq!(wire.connections(), EVENTS);
 }
 
@@ -85,7 +85,7 @@ async fn what_is_no_head() {
         "HTTP/1.1 200 OK\r\nx: \0\r\n\r\n",
         "HTTP/1.1 200 OK\r\n folded: x\r\n\r\n",
     ];
-    each(answers, async |bytes| ordeal(&Wire::saying(bytes).url(), QUICK).await.given_up("protocol")).await;
+    each(answers, async |bytes| ordeal(&Wire::saying(bytes).url(), TWICE).await.given_up("protocol")).await;
 }
 
 #[tokio::test]
@@ -98,10 +98,14 @@ async fn lengths_that_contradict_themselves() {
         "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000000000000000000\r\n\r\nx",
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ];
-    each(answers, async |bytes| ordeal(&Wire::saying(bytes).url(), QUICK).await.given_up("protocol")).await;
-    // A length beside chunks does not count (RFC 9112, 6.3).
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
-    ordeal(&Wire::saying(answer).url(), QUICK).await.delivered(200);
+    each(answers, async |bytes| ordeal(&Wire::saying(bytes).url(), TWICE).await.given_up("protocol")).await;
+    // A length beside chunks does not count, and what is not in chunks at last ends with the connection (RFC 9112, 6.3).
+    let answers = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: nonsense\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx",
+    ];
+    each(answers, async |bytes| ordeal(&Wire::saying(bytes).url(), TWICE).await.delivered(200)).await;
 }
 
 #[tokio::test]
@@ -111,14 +115,14 @@ async fn heads_that_are_too_much() {
     let endless = repeating("HTTP/1.1 200 OK\r\n", "x: y\r\n", false);
     let no_line = repeating("HTTP/1.1 200 ", "OK", false);
     let wires = [Wire::saying(long), Wire::saying(many), endless, no_line];
-    each(wires, async |wire| ordeal(&wire.url(), QUICK).await.given_up("protocol")).await;
+    each(wires, async |wire| ordeal(&wire.url(), TWICE).await.given_up("protocol")).await;
 }
 
 #[tokio::test]
 async fn statuses_that_nobody_knows() {
     each([("304 No", "status_304"), ("600 x", "status_600"), ("999", "status_999")], async |(status, code)| {
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-        ordeal(&Wire::saying(answer).url(), QUICK).await.refused(code);
+        ordeal(&Wire::saying(answer).url(), TWICE).await.refused(code);
     })
     .await;
 }
@@ -141,7 +145,7 @@ async fn waits_that_nobody_can_mean() {
     ];
     each(values, async |value| {
         let answer = format!("HTTP/1.1 503 No\r\nretry-after: {value}\r\ncontent-length: 0\r\n\r\n");
-        let keys = QUICK.replace("jitter", "max_delay = \"40ms\", jitter");
+        let keys = TWICE.replace("jitter", "max_delay = \"40ms\", jitter");
         ordeal(&Wire::saying(answer).url(), &keys).await.given_up("status_503");
     })
     .await;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
-use super::{EVENTS, PROMPT, QUICK, each, ordeal, ordeal_of};
+use super::{EVENTS, PROMPT, QUICK, TWICE, each, ordeal, ordeal_of};
 use crate::support::{
     Wire,
     wire::{frame, greet, read_stream},
@@ -24,8 +24,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -34,8 +36,8 @@ const END_HEADERS: u8 = 4;
 /// `:status: 200` (RFC 7541, appendix A).
 const OK: &[u8] = &[0x88];
 
-fn two() -> String {
-    format!("http = \"2\"\n{QUICK}")
+fn two(keys: &str) -> String {
+    format!("http = \"2\"\n{keys}")
 }
 
 /// Says what `answer` makes of each request's stream.
@@ -90,7 +92,7 @@ async fn silence_at_every_stage() {
     // Of the first request alone: nothing else may come before the rest of a head.
     let within_head = answering(|id| if id == 1 { frame(HEADERS, 0, id, OK) } else { Vec::new() });
     let wires = [before_settings, before_answer, within_head];
-    each(wires, async |wire| ordeal(&wire.url(), &two()).await.given_up("timeout")).await;
+    each(wires, async |wire| ordeal(&wire.url(), &two(QUICK)).await.given_up("timeout")).await;
 }
 
 #[tokio::test]
@@ -103,18 +105,21 @@ async fn a_window_that_never_opens() {
                 read_stream(&mut stream).await?;
             }
         });
-        ordeal_of(&wire.url(), &two(), &format!("\"{}\"", "x".repeat(1 << 20))).await.given_up("timeout");
+        ordeal_of(&wire.url(), &two(QUICK), &format!("\"{}\"", "x".repeat(1 << 20))).await.given_up("timeout");
     })
     .await;
 }
 
 #[tokio::test]
 async fn streams_and_connections_that_are_reset() {
-    each([1, 2, 8, 11], async |reason| {
+    let closing = Wire::start(|_, _| async { Ok(()) });
+    let resetting = Wire::start(|stream, _| async move { stream.set_zero_linger() });
+    each([closing, resetting], async |wire| ordeal(&wire.url(), &two(TWICE)).await.given_up("reset")).await;
+    each([0, 1, 2, 8, 11], async |reason| {
         let wire = answering(move |id| frame(RST_STREAM, 0, id, &[0, 0, 0, reason]));
-        ordeal(&wire.url(), &two()).await.given_up("reset");
+        ordeal(&wire.url(), &two(TWICE)).await.given_up("reset");
         let wire = answering(move |_| frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, reason]));
-        ordeal(&wire.url(), &two()).await.given_up("reset");
+        ordeal(&wire.url(), &two(TWICE)).await.given_up("reset");
     })
     .await;
 }
@@ -130,21 +135,29 @@ async fn floods_are_no_answer() {
         flooding(pings, Duration::ZERO),
         flooding(settings, Duration::ZERO),
     ];
-    each(wires, async |wire| ordeal(&wire.url(), &two()).await.given_up("timeout")).await;
+    each(wires, async |wire| ordeal(&wire.url(), &two(QUICK)).await.given_up("timeout")).await;
 }
 
 #[tokio::test]
 async fn what_is_no_answer() {
     type Answer = fn(u32) -> Vec<u8>;
-    let answers: [Answer; 6] = [
+    let answers: [Answer; 12] = [
         |_| b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec(),
         |_| frame(DATA, END_STREAM, 0, b"x"),
         |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &status("1000")),
         |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &status("99")),
         |id| frame(HEADERS, END_STREAM | END_HEADERS, id, &[0xff; 16]),
         |id| frame(HEADERS, END_STREAM | END_HEADERS, id + 100, OK),
+        // A promise that nobody wants, an increment of 0, and one that is too much.
+        |id| frame(PUSH_PROMISE, END_HEADERS, id, &[0, 0, 0, 2, 0x82, 0x84, 0x86]),
+        |_| frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+        |_| frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]),
+        |_| frame(SETTINGS, 0, 0, &[0; 5]),
+        |_| frame(PING, 0, 0, &[0; 7]),
+        // Longer than it may be.
+        |id| frame(DATA, 0, id, &[0; 17 << 10]),
     ];
-    each(answers, async |answer| ordeal(&answering(answer).url(), &two()).await.given_up("protocol")).await;
+    each(answers, async |answer| ordeal(&answering(answer).url(), &two(TWICE)).await.given_up("protocol")).await;
 }
 
 #[tokio::test]
@@ -154,17 +167,17 @@ async fn heads_that_are_too_much() {
         let (name, value) = (b"\x40\x01x\x7f\xa1\x1e".as_slice(), [b'y'; 4000]);
         frame(HEADERS, END_STREAM | END_HEADERS, id, &[OK, name, &value, &[0xbe; 10_000]].concat())
     };
-    ordeal(&answering(bomb).url(), &two()).await.given_up("protocol");
+    ordeal(&answering(bomb).url(), &two(TWICE)).await.given_up("protocol");
     let endless = |id| {
         let more = frame(CONTINUATION, 0, id, &[0x88; 1000]);
         [frame(HEADERS, 0, id, OK), more.repeat(1000)].concat()
     };
-    ordeal(&answering(endless).url(), &two()).await.given_up("protocol");
+    ordeal(&answering(endless).url(), &two(TWICE)).await.given_up("protocol");
 }
 
 #[tokio::test]
 async fn a_body_that_hangs_or_breaks_off_changes_nothing() {
-    let one = two().replace("timeout", "concurrency = 1\ntimeout");
+    let one = format!("{}\nconcurrency = 1", two(TWICE));
     let hanging = answering(|id| frame(HEADERS, END_HEADERS, id, OK));
     let ended = ordeal(&hanging.url(), &one).await;
     ended.delivered(200);
@@ -199,7 +212,7 @@ async fn of_a_body_without_end_little_is_let_in() {
             Ok(())
         }
     });
-    ordeal(&wire.url(), &two()).await.delivered(200);
+    ordeal(&wire.url(), &two(TWICE)).await.delivered(200);
     let sent = sent.load(Relaxed);
     assert!((EVENTS * (64 << 10)..EVENTS * (256 << 10)).contains(&sent), "{sent}");
 }

@@ -8,7 +8,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{EVENTS, QUICK, each, ordeal};
+use super::{EVENTS, TWICE, each, ordeal};
 use crate::support::{Receiver, Sidecar, Wire, everything_to, telling, wire::read_request};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -22,7 +22,7 @@ async fn what_comes_behind_an_answer_is_no_answer_to_the_next_request() {
     each([EMPTY, with_body, chunked], async |first| {
         for more in [second, "garbage", "\0", "HTTP/1.1 100 Continue\r\n\r\n", much.as_str()] {
             let wire = Wire::saying(format!("{first}{more}"));
-            ordeal(&wire.url(), QUICK).await.delivered(200);
+            ordeal(&wire.url(), TWICE).await.delivered(200);
             assert_eq!(wire.connections(), EVENTS, "{first:?} {more:?}");
         }
     })
@@ -33,9 +33,25 @@ async fn what_comes_behind_an_answer_is_no_answer_to_the_next_request() {
 async fn a_body_where_there_can_be_none_is_no_answer_to_the_next_request() {
     let body = "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n";
     let wire = Wire::saying(format!("HTTP/1.1 204 No Content\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
-    ordeal(&wire.url(), QUICK).await.delivered(204);
+    ordeal(&wire.url(), TWICE).await.delivered(204);
     let wire = Wire::saying(format!("HTTP/1.1 304 Not Modified\r\n\r\n{EMPTY}"));
-    ordeal(&wire.url(), QUICK).await.refused("status_304");
+    ordeal(&wire.url(), TWICE).await.refused("status_304");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_said_to_close_is_not_used_again_though_it_stays() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nconnection: x, close\r\ncontent-length: 4\r\n\r\nfine",
+        "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+    ];
+    each(answers, async |answer| {
+        let wire = Wire::saying(answer);
+        ordeal(&wire.url(), TWICE).await.delivered(200);
+        assert_eq!(wire.connections(), EVENTS, "{answer:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -47,7 +63,7 @@ async fn an_answer_that_came_too_often_delivers_nothing_that_was_refused() {
         read_request(&mut stream).await.map(drop)
     });
     let healthy = Receiver::replying([200]).await;
-    let sidecar = Sidecar::start(&everything_to(&[("sick", &wire.url(), QUICK), ("healthy", &healthy.url(), "")])).await;
+    let sidecar = Sidecar::start(&everything_to(&[("sick", &wire.url(), TWICE), ("healthy", &healthy.url(), "")])).await;
     sidecar.event(r#"{"type": "a", "id": "e-1", "data": 1}"#).await.accepted();
     sidecar.logged("delivered", 2).await;
     sidecar.event(r#"{"type": "a", "id": "e-2", "data": 1}"#).await.accepted();
@@ -77,7 +93,7 @@ async fn what_is_said_on_an_idle_connection_is_no_answer_to_the_next_request() {
                 Ok(())
             }
         });
-        let sidecar = Sidecar::start(&everything_to(&[("sick", &wire.url(), QUICK)])).await;
+        let sidecar = Sidecar::start(&everything_to(&[("sick", &wire.url(), TWICE)])).await;
         sidecar.event(r#"{"type": "a", "id": "e-1", "data": 1}"#).await.accepted();
         sidecar.logged("delivered", 1).await;
         delivered.notify_one();

@@ -8,6 +8,7 @@ mod heads;
 mod http2;
 mod kept_alive;
 mod revival;
+mod tokens;
 
 use std::{
     sync::Arc,
@@ -20,7 +21,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{Receiver, Sidecar, Wire, everything_to, json_lines, telling, wire::read_request};
 
-/// For a receiver that lets one wait, and is given up after two attempts.
+/// Two attempts.
+const TWICE: &str = "retry = { attempts = 2, delay = \"10ms\", jitter = 0 }";
+
+/// The same for a receiver that lets one wait in vain.
 const QUICK: &str = "timeout = \"300ms\"\nretry = { attempts = 2, delay = \"10ms\", jitter = 0 }";
 
 /// Events of an ordeal.

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use super::each;
 use crate::support::{
     Receiver, Sidecar, Wire, everything_to, json_lines, telling,
-    wire::{bound, read_request},
+    wire::{bound, frame, greet, read_request, read_stream},
 };
 
 const STUBBORN: &str = "timeout = \"200ms\"\nretry = { attempts = 100, delay = \"20ms\", backoff = \"fixed\", jitter = 0 }";
@@ -61,6 +61,37 @@ async fn who_was_dead_in_every_way_gets_everything_once_it_is_well() {
         }
     });
     assert_all_arrive(posted(&wire.url(), STUBBORN).await).await;
+}
+
+#[tokio::test]
+async fn who_was_dead_in_every_way_of_http_2_gets_everything_once_it_is_well() {
+    let wire = Wire::start(|mut stream, nth| async move {
+        match nth {
+            1 => return stream.set_zero_linger(),
+            2 => return Ok(()),
+            3 => return std::future::pending().await,
+            _ => {}
+        }
+        greet(&mut stream, &[]).await?;
+        loop {
+            let id = read_stream(&mut stream).await?;
+            let said = match nth {
+                4 => Vec::new(),
+                5 => frame(3, 0, id, &[0, 0, 0, 2]),
+                6 => frame(7, 0, 0, &[0; 8]),
+                7 => b"garbage that is longer than a frame".to_vec(),
+                // 503, and then 200.
+                8 => frame(1, 5, id, b"\x08\x03503"),
+                _ => frame(1, 5, id, &[0x88]),
+            };
+            stream.write_all(&said).await?;
+            if nth == 8 {
+                return Ok(());
+            }
+        }
+    });
+    assert_all_arrive(posted(&wire.url(), &format!("http = \"2\"\n{STUBBORN}")).await).await;
+    assert!(wire.connections() >= 9, "{}", wire.connections());
 }
 
 #[tokio::test]
