@@ -243,13 +243,24 @@ impl Wait<'_> {
         let failure = match cause {
             _ if let Some(error) = self.connection.seen.broken().filter(|_| is_over) => by_tls(error),
             _ if is_over && self.connection.seen.bytes() == 0 => failure(ErrorCode::Reset, self.without_a_word()),
-            Some(_) if refused => failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", chain(error))),
+            Some(cause) if refused => {
+                failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", told(cause)))
+            }
             None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
-            Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),
-            Some(_) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", chain(error))),
+            Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, told(cause)),
+            Some(cause) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", told(cause))),
         };
         Broken { failure, silent, unprocessed }
     }
+}
+
+/// What went wrong, without the words of its own that a receiver may add to the end of a connection: they may repeat the
+/// request and what is secret in it.
+fn told(cause: &h2::Error) -> String {
+    let Some(reason) = cause.reason() else { return cause.to_string() };
+    let who = if cause.is_remote() { "received" } else { "detected" };
+    let of = if cause.is_go_away() { "connection" } else { "stream" };
+    format!("{of} error {who}: {reason}")
 }
 
 /// The age at which nobody gets a part any more: the name may lead elsewhere by now.

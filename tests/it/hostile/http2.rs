@@ -125,6 +125,18 @@ async fn streams_and_connections_that_are_reset() {
 }
 
 #[tokio::test]
+async fn what_a_receiver_says_at_the_end_of_a_connection_is_not_for_the_log() {
+    for reason in [0, 2] {
+        let words = [&[0, 0, 0, 0, 0, 0, 0, reason], b"denied: Bearer s3cret-\"token".as_slice()].concat();
+        let wire = answering(move |_| frame(GOAWAY, 0, 0, &words));
+        let auth = "auth = { type = \"bearer\", token = 's3cret-\"token' }";
+        let ended = ordeal(&wire.url(), &format!("{auth}\n{}", two(TWICE))).await;
+        ended.given_up("reset");
+        assert!(!format!("{:?}", ended.lines).contains("s3cret"), "{:#?}", ended.lines);
+    }
+}
+
+#[tokio::test]
 async fn floods_are_no_answer() {
     let hints = |id| frame(HEADERS, END_HEADERS, id, &status("103"));
     let pings = |_| frame(PING, 0, 0, &[0; 8]);
