@@ -12,11 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
-use super::{EVENTS, PROMPT, QUICK, TWICE, each, ordeal, ordeal_of};
+use super::{EVENTS, PROMPT, QUICK, TWICE, connections::large, each, ordeal, ordeal_of};
 use crate::support::{
-    Wire,
+    LIMIT, Sidecar, Wire, everything_to,
     wire::{frame, greet, read_stream},
 };
 
@@ -108,6 +113,27 @@ async fn a_window_that_never_opens() {
         ordeal_of(&wire.url(), &two(QUICK), &format!("\"{}\"", "x".repeat(1 << 20))).await.given_up("timeout");
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_any_more_keeps_no_connection_open() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let wire = Wire::start(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            // Windows as large as they can be, and nobody who reads what comes through them.
+            greet(&mut stream, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await?;
+            stream.write_all(&frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0])).await?;
+            drop(flood(&mut stream, &frame(PING, 0, 0, &[0; 8]), Duration::from_millis(50)).await);
+            tell.send(()).map_err(io::Error::other)
+        }
+    });
+    let keys = two("timeout = \"300ms\"\nconcurrency = 1");
+    let config = everything_to(&[("sick", &wire.url(), &keys)]);
+    let sidecar = Sidecar::start(&format!("{config}\n[listen]\nmax_body = \"32MiB\"\n")).await;
+    sidecar.event(format!(r#"{{"type": "a", "data": {}}}"#, large())).await.accepted();
+    assert_eq!(sidecar.logged("retrying", 1).await[0]["error_code"], "timeout");
+    timeout(LIMIT, told.recv()).await.expect("an end in time");
 }
 
 #[tokio::test]

@@ -5,11 +5,15 @@ use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, mpsc},
+    time::timeout,
 };
 
 use super::{EVENTS, TWICE, each, ordeal};
-use crate::support::{Receiver, Sidecar, Wire, everything_to, telling, wire::read_request};
+use crate::support::{
+    LIMIT, Receiver, Sidecar, Wire, everything_to, telling,
+    wire::{frame, greet, read_request, read_stream},
+};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -104,6 +108,35 @@ async fn what_is_said_on_an_idle_connection_is_no_answer_to_the_next_request() {
         assert!(telling(&sidecar.log(), "retrying").is_empty(), "{said:?}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_is_flooded_ends_at_its_time() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let wire = Wire::start(move |mut stream, nth| {
+        let tell = tell.clone();
+        async move {
+            if nth == 1 {
+                read_request(&mut stream).await?;
+                stream.write_all(EMPTY.as_bytes()).await?;
+                while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+            } else {
+                greet(&mut stream, &[]).await?;
+                let id = read_stream(&mut stream).await?;
+                stream.write_all(&frame(1, 5, id, &[0x88])).await?;
+                // Pings, each of which wants an answer that is not read.
+                let pings = frame(6, 0, 0, &[0; 8]).repeat(100);
+                while stream.write_all(&pings).await.is_ok() {}
+            }
+            tell.send(()).map_err(io::Error::other)
+        }
+    });
+    for keys in ["idle_timeout = \"200ms\"", "idle_timeout = \"200ms\"\nhttp = \"2\""] {
+        let sidecar = Sidecar::start(&everything_to(&[("sick", &wire.url(), keys)])).await;
+        sidecar.event(r#"{"type": "a", "id": "e-1", "data": 1}"#).await.accepted();
+        assert_eq!(sidecar.logged("delivered", 1).await[0]["attempt"], 1);
+        timeout(LIMIT, told.recv()).await.unwrap_or_else(|_| panic!("no end in time: {keys}"));
+    }
 }
 
 /// How a receiver leaves a connection that it has used before.
