@@ -83,7 +83,7 @@ pub(super) type Unread<C> = Pin<Box<dyn Future<Output = Rest<Kept<C>>> + Send>>;
 fn unread<T: Transport>(transport: Arc<T>, kept: Kept<T::Connection>) -> Unread<T::Connection> {
     Box::pin(async move {
         let Kept { connection, dialled } = kept;
-        let Ok(rest) = timeout(REST_TIMEOUT + GRACE, transport.rest(connection, RESPONSE)).await else {
+        let Ok(rest) = timeout(REST_LIMIT, transport.rest(connection, RESPONSE)).await else {
             return Rest { beginning: Vec::new(), connection: None };
         };
         Rest { beginning: rest.beginning, connection: rest.connection.map(|connection| Kept { connection, dialled }) }
@@ -245,5 +245,6 @@ pub(super) fn masked(endpoint: &Endpoint, tokens: &[Secret], beginning: &[u8]) -
 /// receiver takes a few only, those few are not always the others.
 const REFUSALS: u32 = 8;
 
-/// A transport keeps to its own time; this is for one that does not.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long the rest of an answer is waited for. A transport keeps to its own time, and gives what it has by then; this is for
+/// one that does not.
+pub(super) const REST_LIMIT: Duration = REST_TIMEOUT.saturating_add(Duration::from_secs(1));

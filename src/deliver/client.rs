@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -171,12 +171,18 @@ impl LinkOne {
         let retry_after = head.headers.remove(header::RETRY_AFTER);
         head.headers.clear();
         *headers = head.headers;
-        Ok(Head { status: head.status.as_u16(), is_whole: is_whole && driver.is_some(), retry_after })
+        let status = head.status.as_u16();
+        Ok(Head { status, is_whole: is_whole && self.is_reusable(), retry_after })
+    }
+
+    /// Whether another request can follow. One that was answered before it was sent whole would stand in its way.
+    fn is_reusable(&self) -> bool {
+        self.driver.is_some() && !self.sender.is_closed() && !self.seen.is_stuck()
     }
 
     async fn rest(mut self: Box<Self>, keep: usize) -> Rest<Box<LinkOne>> {
         let Some(mut body) = self.body.take() else {
-            return Rest { beginning: Vec::new(), connection: self.driver.is_some().then_some(self) };
+            return Rest { beginning: Vec::new(), connection: self.is_reusable().then_some(self) };
         };
         let deadline = Clock::now() + REST_TIMEOUT;
         let (mut beginning, mut read) = (Vec::new(), 0);
@@ -194,7 +200,7 @@ impl LinkOne {
                 }
             }
         };
-        let connection = (whole && self.driver.is_some() && !self.sender.is_closed()).then_some(self);
+        let connection = (whole && self.is_reusable()).then_some(self);
         Rest { beginning, connection }
     }
 }
@@ -324,10 +330,11 @@ pub(super) enum Stream {
 }
 
 /// What the other side has sent on a connection: one that was kept alive and ends before the first byte of an answer was
-/// closed before our request arrived.
+/// closed before our request arrived. And whether it takes what is sent to it.
 #[derive(Default)]
 pub(super) struct Seen {
     bytes: AtomicU64,
+    stuck: AtomicBool,
     /// How TLS ended it: HTTP/2 keeps no more of an error than its text.
     broken: OnceLock<rustls::Error>,
 }
@@ -340,9 +347,14 @@ impl Seen {
     pub(super) fn broken(&self) -> Option<&rustls::Error> {
         self.broken.get()
     }
+
+    /// Something of what was written last has not gone out yet.
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Relaxed)
+    }
 }
 
-/// Notes what comes in.
+/// Notes what comes in, and whether all goes out.
 pub(super) struct Counted<S> {
     stream: S,
     seen: Arc<Seen>,
@@ -371,11 +383,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 // `writev` by more than that.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.seen.stuck.store(written.is_pending(), Relaxed);
+        written
     }
 
+    // TLS takes more in than it can give on.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.seen.stuck.store(flushed.is_pending(), Relaxed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

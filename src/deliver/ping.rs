@@ -11,7 +11,11 @@ use bytes::Bytes;
 use http::{Request, header};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{RESPONSE, Transport, attempt::masked, client::REST_TIMEOUT, token::Tokens};
+use super::{
+    RESPONSE, Transport,
+    attempt::{REST_LIMIT, masked},
+    token::Tokens,
+};
 use crate::{
     endpoint::{Auth, Endpoint},
     event::{Event, GeneratedId, Time},
@@ -110,8 +114,43 @@ pub async fn ping<T: Transport>(transport: &Arc<T>, endpoint: &Endpoint, mut req
     let beginning = match head.is_whole {
         true => Vec::new(),
         false => {
-            timeout(REST_TIMEOUT, transport.rest(connection, RESPONSE)).await.map_or_else(|_| Vec::new(), |rest| rest.beginning)
+            timeout(REST_LIMIT, transport.rest(connection, RESPONSE)).await.map_or_else(|_| Vec::new(), |rest| rest.beginning)
         }
     };
     Ok(Pong { status: head.status, response: masked(endpoint, &sent, &beginning), duration })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        deliver::{Broken, Head, Rest, client::REST_TIMEOUT},
+        endpoint::Target,
+    };
+
+    /// Answers at once, and takes all its time for a body that does not end, and a moment more.
+    struct Hanging;
+
+    impl Transport for Hanging {
+        type Connection = ();
+
+        async fn dial(&self, _target: &Target) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn exchange(&self, (): &mut (), _request: Request<Bytes>) -> Result<Head, Broken> {
+            Ok(Head { status: 500, is_whole: false, retry_after: None })
+        }
+
+        async fn rest(&self, (): (), _keep: usize) -> Rest<()> {
+            tokio::time::sleep(REST_TIMEOUT + Duration::from_millis(1)).await;
+            Rest { beginning: b"well, ".to_vec(), connection: None }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_come_of_a_body_that_hangs_is_shown() {
+        let pong = ping(&Arc::new(Hanging), &Endpoint::example(), Request::default()).await.unwrap();
+        assert_eq!((pong.status, &*pong.response), (500, "well, "));
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -20,11 +21,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body as _, Incoming},
     client::conn::http2,
+    rt::Executor,
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::{
+    sync::watch,
     task::JoinHandle,
-    time::{Instant as Clock, timeout_at},
+    time::{Instant as Clock, sleep, timeout_at},
 };
 
 use super::{
@@ -91,9 +94,12 @@ impl Shared {
     /// Makes a connection over `stream`, and a part in it.
     pub(super) async fn two(&mut self, stream: Stream, target: &Target) -> Result<LinkTwo, Failure> {
         let (stream, seen) = Counted::new(stream);
-        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+        let (open, ended) = watch::channel(());
+        let (sender, driver) = http2::Builder::new(Bounded(ended))
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HEAD as u32)
+            .initial_stream_window_size(MAX_REST as u32)
+            .initial_connection_window_size(WINDOW)
             .max_concurrent_streams(0)
             .handshake(stream)
             .await
@@ -102,7 +108,8 @@ impl Shared {
         let driver = tokio::spawn(async move { drop(driver.await) });
         let parts = AtomicUsize::new(0);
         let (since, retired) = (Clock::now(), AtomicBool::new(false));
-        let connection = Arc::new(Connection { sender, driver, parts, since, uri: target.uri.clone(), seen, retired });
+        let connection =
+            Arc::new(Connection { sender, driver, parts, since, uri: target.uri.clone(), seen, retired, _open: open });
         self.connection = Arc::downgrade(&connection);
         self.one = false;
         Ok(LinkTwo::new(connection))
@@ -118,6 +125,29 @@ struct Connection {
     uri: Uri,
     seen: Arc<Seen>,
     retired: AtomicBool,
+    /// Gone with the connection, of which its tasks take note.
+    _open: watch::Sender<()>,
+}
+
+/// Runs the tasks of a connection: a receiver that takes no farewell must not keep them, and what they hold, for ever.
+#[derive(Clone)]
+struct Bounded(watch::Receiver<()>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Bounded {
+    fn execute(&self, task: F) {
+        let mut ended = self.0.clone();
+        tokio::spawn(async move {
+            let over = async {
+                // Nothing is ever sent: it ends with its sender.
+                let _ = ended.changed().await;
+                sleep(FAREWELL).await;
+            };
+            tokio::select! {
+                _ = task => {}
+                () = over => {}
+            }
+        });
+    }
 }
 
 impl Connection {
@@ -241,13 +271,24 @@ impl Wait<'_> {
         let failure = match cause {
             _ if let Some(error) = self.connection.seen.broken().filter(|_| is_over) => by_tls(error),
             _ if is_over && self.connection.seen.bytes() == 0 => failure(ErrorCode::Reset, self.without_a_word()),
-            Some(_) if refused => failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", chain(error))),
+            Some(cause) if refused => {
+                failure(ErrorCode::Reset, format!("the receiver did not take the request: {}", told(cause)))
+            }
             None => failure(ErrorCode::Reset, "the receiver closed the connection without an answer"),
-            Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, chain(error)),
-            Some(_) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", chain(error))),
+            Some(cause) if cause.is_io() || cause.is_remote() => failure(ErrorCode::Reset, told(cause)),
+            Some(cause) => failure(ErrorCode::Protocol, format!("the answer is not HTTP/2: {}", told(cause))),
         };
         Broken { failure, silent, unprocessed }
     }
+}
+
+/// What went wrong, without the words of its own that a receiver may add to the end of a connection: they may repeat the
+/// request and what is secret in it.
+fn told(cause: &h2::Error) -> String {
+    let Some(reason) = cause.reason() else { return cause.to_string() };
+    let who = if cause.is_remote() { "received" } else { "detected" };
+    let of = if cause.is_go_away() { "connection" } else { "stream" };
+    format!("{of} error {who}: {reason}")
 }
 
 /// The age at which nobody gets a part any more: the name may lead elsewhere by now.
@@ -255,6 +296,12 @@ const OLDEST: Duration = Duration::from_secs(60);
 
 /// Streams at once; where the receiver allows fewer, further ones wait for their turn.
 const STREAMS: usize = 100;
+
+/// How much of all answers' bodies may be on its way to us, or here and not read yet.
+const WINDOW: u32 = 512 << 10;
+
+/// How long a connection that is over may take to say so.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Receivers that are remembered.
 const MOST: usize = 4096;

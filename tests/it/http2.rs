@@ -12,7 +12,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::{Receiver, Sidecar, everything_to};
+use crate::support::{
+    Receiver, Sidecar, everything_to,
+    wire::{frame, greet, read_stream},
+};
 
 /// What a receiver does when a request is there.
 enum Turn {
@@ -70,29 +73,13 @@ impl Drop for Frames {
     }
 }
 
-/// RFC 9113, 4.1, with a payload of at most 255 bytes.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    [&[0, 0, length, kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
-
 async fn serve(mut stream: TcpStream, number: usize, script: Script, seen: Arc<Mutex<Vec<usize>>>) -> std::io::Result<()> {
-    let mut preface = [0; 24];
-    stream.read_exact(&mut preface).await?;
-    stream.write_all(&[frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat()).await?;
+    greet(&mut stream, &[]).await?;
     let mut request = 0;
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
-        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-        stream.read_exact(&mut payload).await?;
-        // The end of a stream, which a body always brings.
-        if (head[3], head[4] & 1) != (0, 1) {
-            continue;
-        }
+        let id = read_stream(&mut stream).await?;
         seen.lock().unwrap().push(number);
         request += 1;
-        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         let said = match script(number, request) {
             Turn::Answer => frame(1, 5, id, &[0x88]),
             Turn::Close => return Ok(()),

@@ -18,6 +18,7 @@ mod failures;
 mod golden;
 mod guard;
 mod health;
+mod hostile;
 mod http2;
 mod ingest;
 mod limits;

@@ -1,5 +1,5 @@
-//! What every theme needs: a [`Sidecar`] in a folder of its own, [`Receiver`]s for it to speak to, the binary as a
-//! [`Process`], and the other side of each signature.
+//! What every theme needs: a [`Sidecar`] in a folder of its own, [`Receiver`]s for it to speak to and [`Wire`]s where those
+//! are too well-behaved, the binary as a [`Process`], and the other side of each signature.
 //!
 //! **Invariant:** nothing here listens on a fixed port, leaves a file behind or waits longer than [`LIMIT`] for anything.
 
@@ -9,6 +9,7 @@ mod receiver;
 mod request;
 mod sidecar;
 pub(crate) mod signature;
+pub(crate) mod wire;
 
 use std::{path::Path, time::Duration};
 
@@ -20,6 +21,7 @@ pub(crate) use self::{
     receiver::Receiver,
     request::Request,
     sidecar::Sidecar,
+    wire::Wire,
 };
 
 /// How long a test waits for a thing that should happen at once, before it fails and says what was there instead.
