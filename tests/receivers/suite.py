@@ -9,7 +9,7 @@ import base64, datetime, json, os, re, shutil, subprocess, sys, tempfile, time, 
 import standardwebhooks
 
 sys.dont_write_bytecode = True  # nothing beside the sources
-import bodies, events, sidecar, signatures, transport
+import bodies, events, metrics, sidecar, signatures, transport
 from sidecar import Node, Receiver, Sidecar, case, equal, quoted, section
 from signatures import HOUR, NEXT, WHSEC
 
@@ -39,6 +39,7 @@ def main():
         try:
             run(started, receiver, node, base)
             section('sidehook verify', lambda: signatures.verify_command(binary, folder, node))
+            section('metrics', lambda: metrics.run(binary, folder, base))
             section('transport', lambda: transport.run(binary, folder, node))
             if readme:
                 section('README', lambda: snippets(readme, receiver, folder))
