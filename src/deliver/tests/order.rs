@@ -227,6 +227,24 @@ async fn a_batch_that_fails_after_batches_were_turned_off_comes_back_one_by_one(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_a_batch_of_one_and_goes_out_alone_is_not_called_a_batch_in_the_log() {
+    let world = World::start(batching(1), nth(|n| Reply::Status(if n <= 2 { 503 } else { 200 })));
+    world.post("e-0");
+    let batch = world.received(1).await.remove(0).id;
+    world.settled().await;
+    world.settle(endpoint());
+    let seen = world.received(2).await;
+    world.settled().await;
+    world.settle(batching(1));
+    let ended = world.finished().await;
+    assert_eq!(seen[1].id, "e-0");
+    let told: Vec<_> = ended.log.iter().filter(|line| line["kind"] == "delivery").map(|line| line["batch_id"].as_str()).collect();
+    let last = ended.receiver.so_far().remove(2).id;
+    assert_eq!(told, [Some(&*batch), None, Some(&*last)]);
+    assert_ne!(last, batch);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_its_time_joins_no_batch_before_it() {
     let reply = |seen: Seen| match (seen.header("x-attempt"), seen.id.as_str()) {
         ("1", "e-0") => Reply::Status(500),
