@@ -272,6 +272,20 @@ async fn what_waits_for_another_half_of_a_batch_that_is_out_makes_no_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_smaller_queue_that_drops_nothing_takes_nothing_from_the_larger_one_that_did() {
+    let queue = |events, when_full| Bounds { events, bytes: 64 << 20, when_full };
+    for when_full in [WhenFull::DeadLetter, WhenFull::Reject] {
+        let before = Endpoint { queue: queue(100, WhenFull::DropOldest), concurrency: 1, ..endpoint() };
+        let world = World::start(before, |_| Reply::After(seconds(1), 200));
+        (0..5).for_each(|n| world.post(&format!("e-{n}")));
+        // The lane hears of both at once.
+        world.settle(Endpoint { queue: queue(2, when_full), concurrency: 1, ..endpoint() });
+        let ended = world.finished().await;
+        assert_eq!((ended.telling("dropped").len(), ended.telling("delivered").len()), (0, 5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_oldest_that_waits_makes_room() {
     let queue = Bounds { events: 3, bytes: 64 << 20, when_full: WhenFull::DropOldest };
     let world = World::start(Endpoint { queue, concurrency: 1, ..endpoint() }, |_| Reply::After(seconds(1), 200));
