@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::endpoint::Bounds;
+use crate::endpoint::{Bounds, WhenFull};
 
 /// The account of all queues together. One per sidecar.
 #[derive(Debug)]
@@ -136,9 +136,13 @@ impl Account {
         self.in_flight.store(events, Ordering::Relaxed);
     }
 
-    /// Whether more is held than may be: the lane then lets go of the oldest.
+    /// Whether more is held than may be, where the lane is then to let go of the oldest. Bounds of other settings, that the
+    /// lane has yet to hear of, ask for nothing of the kind.
     pub fn is_over(&self) -> bool {
         let held = self.lock();
+        if held.bounds.when_full != WhenFull::DropOldest {
+            return false;
+        }
         let totals = self.ledger.lock();
         held.events > held.bounds.events
             || held.bytes > held.bounds.bytes
@@ -278,7 +282,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::WhenFull;
 
     fn bounds(events: usize, bytes: usize) -> Bounds {
         Bounds { events, bytes, when_full: WhenFull::Reject }

@@ -22,6 +22,8 @@ mod waiter;
 
 use std::{sync::Arc, time::SystemTime};
 
+#[cfg(test)]
+pub(crate) use backlog::Random;
 pub use backlog::{Backlog, Item, Lot, Rules};
 pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
 pub use gate::{Gate, May, Probe, Turn};

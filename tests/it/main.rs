@@ -8,6 +8,7 @@ mod architecture;
 mod bodies;
 mod cli;
 mod cloud_events;
+mod contracts;
 mod dead_letters;
 mod delivery;
 mod duplicates;

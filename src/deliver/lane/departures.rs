@@ -91,8 +91,12 @@ impl<T: Transport> Lane<T> {
     fn content(&self, lot: &mut Lot<Delivery>) -> Content {
         let is_one = lot.items().len() == 1;
         let unwrapped = |delivery: &&Delivery| is_one && (self.endpoint.batch.is_none() || delivery.body().is_alone);
-        if let Some(delivery) = lot.items().next().filter(unwrapped) {
-            return Content::One { parcel: Arc::clone(&delivery.parcel), body: delivery.body };
+        let one = lot.items().next().filter(unwrapped);
+        let one = one.map(|delivery| Content::One { parcel: Arc::clone(&delivery.parcel), body: delivery.body });
+        if let Some(one) = one {
+            // It may have been a batch of one before, with other settings.
+            lot.id = None;
+            return one;
         }
         let id = lot.id.get_or_insert_with(batch_id).clone();
         Content::Batch { id, body: pipeline::batch(lot.items().map(Delivery::body)) }

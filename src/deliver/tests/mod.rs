@@ -18,6 +18,7 @@ use crate::{
 
 mod order;
 mod pace;
+mod storm;
 mod world;
 
 /// Replies to the n-th request, from 1.

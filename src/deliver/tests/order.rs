@@ -227,6 +227,24 @@ async fn a_batch_that_fails_after_batches_were_turned_off_comes_back_one_by_one(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_a_batch_of_one_and_goes_out_alone_is_not_called_a_batch_in_the_log() {
+    let world = World::start(batching(1), nth(|n| Reply::Status(if n <= 2 { 503 } else { 200 })));
+    world.post("e-0");
+    let batch = world.received(1).await.remove(0).id;
+    world.settled().await;
+    world.settle(endpoint());
+    let seen = world.received(2).await;
+    world.settled().await;
+    world.settle(batching(1));
+    let ended = world.finished().await;
+    assert_eq!(seen[1].id, "e-0");
+    let told: Vec<_> = ended.log.iter().filter(|line| line["kind"] == "delivery").map(|line| line["batch_id"].as_str()).collect();
+    let last = ended.receiver.so_far().remove(2).id;
+    assert_eq!(told, [Some(&*batch), None, Some(&*last)]);
+    assert_ne!(last, batch);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_its_time_joins_no_batch_before_it() {
     let reply = |seen: Seen| match (seen.header("x-attempt"), seen.id.as_str()) {
         ("1", "e-0") => Reply::Status(500),
@@ -251,6 +269,20 @@ async fn what_waits_for_another_half_of_a_batch_that_is_out_makes_no_room() {
     world.received(2).await;
     assert!(world.is_full(), "all four are under way");
     assert_eq!(world.finished().await.telling("delivered").len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_queue_that_drops_nothing_takes_nothing_from_the_larger_one_that_did() {
+    let queue = |events, when_full| Bounds { events, bytes: 64 << 20, when_full };
+    for when_full in [WhenFull::DeadLetter, WhenFull::Reject] {
+        let before = Endpoint { queue: queue(100, WhenFull::DropOldest), concurrency: 1, ..endpoint() };
+        let world = World::start(before, |_| Reply::After(seconds(1), 200));
+        (0..5).for_each(|n| world.post(&format!("e-{n}")));
+        // The lane hears of both at once.
+        world.settle(Endpoint { queue: queue(2, when_full), concurrency: 1, ..endpoint() });
+        let ended = world.finished().await;
+        assert_eq!((ended.telling("dropped").len(), ended.telling("delivered").len()), (0, 5));
+    }
 }
 
 #[tokio::test(start_paused = true)]

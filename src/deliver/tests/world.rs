@@ -4,6 +4,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     sync::Notify,
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::{Instant as Clock, sleep, timeout},
 };
 
@@ -25,8 +26,8 @@ use super::super::{Broken, Head, Lane, Rest, Surroundings, Transport};
 use crate::{
     endpoint::{Endpoint, HeaderText, Target},
     event::{Event, Time},
-    log::{Destination, Log},
-    pipeline,
+    log::{Counters, Destination, Log},
+    pipeline::{self, Prepared},
     queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, Register, Share, Slot, Status, pending::Leftover},
     retry::{ErrorCode, Failure},
     sign::Template,
@@ -58,6 +59,7 @@ pub(super) enum Reply {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dialled {
     After(Duration),
+    AtOnce,
     Hang,
 }
 
@@ -86,6 +88,17 @@ impl Seen {
     }
 }
 
+/// What was seen of a lane, and done to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// The n-th request came, from 0.
+    Began(usize),
+    /// Its exchange was over, in whatever way.
+    Ended(usize),
+    /// The n-th thing a test has done.
+    Told(usize),
+}
+
 type Script<I, O> = Box<dyn Fn(I) -> O + Send + Sync>;
 
 /// The other side of every connection.
@@ -94,6 +107,7 @@ pub(super) struct Receiver {
     reply: Script<Seen, Reply>,
     dialled: Script<usize, Dialled>,
     seen: Mutex<Vec<Seen>>,
+    steps: Mutex<Vec<(Duration, Step)>>,
     arrived: Notify,
     dials: AtomicUsize,
     in_hand: AtomicUsize,
@@ -105,6 +119,20 @@ impl Receiver {
     /// The requests that are there now.
     pub(super) fn so_far(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// The requests that it has in hand.
+    pub(super) fn in_hand(&self) -> Vec<Seen> {
+        let mut numbers = BTreeSet::new();
+        for (_, step) in self.steps() {
+            match step {
+                Step::Began(n) => drop(numbers.insert(n)),
+                Step::Ended(n) => drop(numbers.remove(&n)),
+                Step::Told(_) => {}
+            }
+        }
+        let seen = self.so_far();
+        numbers.into_iter().map(|n| seen[n].clone()).collect()
     }
 
     /// The most requests it had in hand at the same time.
@@ -119,6 +147,15 @@ impl Receiver {
 
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// All that has happened, in order, and when.
+    pub(super) fn steps(&self) -> Vec<(Duration, Step)> {
+        self.steps.lock().unwrap().clone()
+    }
+
+    pub(super) fn note(&self, step: Step) {
+        self.steps.lock().unwrap().push((self.now(), step));
     }
 }
 
@@ -146,6 +183,7 @@ impl Transport for Wire {
         let number = self.0.dials.fetch_add(1, Relaxed);
         match (self.0.dialled)(number) {
             Dialled::After(time) => sleep(time).await,
+            Dialled::AtOnce => {}
             Dialled::Hang => std::future::pending().await,
         }
         let dialled = target.shown.clone();
@@ -153,7 +191,6 @@ impl Transport for Wire {
     }
 
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
-        let _in_hand = InHand::new(&self.0);
         let seen = Seen {
             at: self.0.now(),
             id: request.headers()[pipeline::WEBHOOK_ID].to_str().unwrap().to_owned(),
@@ -163,9 +200,11 @@ impl Transport for Wire {
             headers: request.headers().clone(),
             body: request.into_body(),
         };
-        let reply = (self.0.reply)(seen.clone());
-        self.0.seen.lock().unwrap().push(seen);
+        let _in_hand = InHand::new(&self.0, seen.clone());
+        let reply = (self.0.reply)(seen);
         self.0.arrived.notify_waiters();
+        // What was started together has all arrived before the first of it is answered.
+        yield_now().await;
         let head = |status| Ok(Head { status, is_whole: false, retry_after: None });
         match reply {
             Reply::After(time, status) => {
@@ -188,7 +227,8 @@ impl Transport for Wire {
                 head(200)
             }
             Reply::Hang => std::future::pending().await,
-            Reply::Panic => panic!("as the test wants it"),
+            // Without the hook, which would write it to stderr each time.
+            Reply::Panic => std::panic::resume_unwind(Box::new("as the test wants it")),
             Reply::Saying(status, text) => {
                 link.beginning = text.into_bytes();
                 head(status)
@@ -208,33 +248,36 @@ impl Transport for Wire {
 }
 
 /// Counts a request for as long as it is in hand, also when its future is dropped or panics.
-struct InHand(Arc<Receiver>);
+struct InHand(Arc<Receiver>, usize);
 
 impl InHand {
-    fn new(receiver: &Arc<Receiver>) -> InHand {
+    fn new(receiver: &Arc<Receiver>, request: Seen) -> InHand {
         let now = receiver.in_hand.fetch_add(1, Relaxed) + 1;
         receiver.most_in_hand.fetch_max(now, Relaxed);
-        InHand(Arc::clone(receiver))
+        let mut seen = receiver.seen.lock().unwrap();
+        let number = seen.len();
+        seen.push(request);
+        receiver.note(Step::Began(number));
+        InHand(Arc::clone(receiver), number)
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
         self.0.in_hand.fetch_sub(1, Relaxed);
+        self.0.note(Step::Ended(self.1));
     }
 }
 
 /// A lane, and all it needs.
 pub(super) struct World {
     folder: TempDir,
-    register: Arc<Register>,
+    pub around: Surroundings<Wire>,
     pub receiver: Arc<Receiver>,
     pub account: Arc<Account>,
-    ledger: Arc<Ledger>,
-    log: Log,
-    dead_letters: Arc<DeadLetters>,
-    endpoint: Mutex<Arc<Endpoint>>,
-    handle: Handle,
+    pub ledger: Arc<Ledger>,
+    pub endpoint: Mutex<Arc<Endpoint>>,
+    pub handle: Handle,
     lane: JoinHandle<Vec<Leftover>>,
 }
 
@@ -250,6 +293,7 @@ pub(super) struct Ended {
     pub letters: Vec<Value>,
     /// Events and bytes in the queue, and bytes in the ledger, once what was handed back is dropped.
     pub held: (usize, usize, usize),
+    pub counters: Counters,
 }
 
 impl World {
@@ -277,6 +321,7 @@ impl World {
             reply,
             dialled,
             seen: Mutex::default(),
+            steps: Mutex::default(),
             arrived: Notify::new(),
             dials: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
@@ -291,16 +336,10 @@ impl World {
         let account = Account::open(&ledger, endpoint.queue);
         let transport = Arc::new(Wire(Arc::clone(&receiver)));
         let register = register.unwrap_or_default();
-        let around = Surroundings {
-            transport,
-            log: log.clone(),
-            dead_letters: Arc::clone(&dead_letters),
-            register: Arc::clone(&register),
-            random: || 0.5,
-        };
+        let around = Surroundings { transport, log, dead_letters, register, random: || 0.5 };
         let endpoint = Arc::new(endpoint);
-        let (handle, lane) = Lane::open(Arc::clone(&endpoint), Arc::clone(&account), around);
-        World { register, folder, receiver, account, ledger, log, dead_letters, endpoint: Mutex::new(endpoint), handle, lane }
+        let (handle, lane) = Lane::open(Arc::clone(&endpoint), Arc::clone(&account), around.clone());
+        World { folder, around, receiver, account, ledger, endpoint: Mutex::new(endpoint), handle, lane }
     }
 
     /// Gives the lane an event that was accepted just now.
@@ -342,21 +381,26 @@ impl World {
         self.handle.push(Delivery::new(parcel, 0, 0, slot));
     }
 
-    fn parcel(
+    pub(super) fn parcel(
         &self,
         id: &str,
         data: &str,
         accepted: SystemTime,
         place: impl FnOnce(usize, &mut Share) -> Slot,
     ) -> (Arc<Parcel>, Slot) {
-        let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
-        let event = Event { id, event_type: "a.b", time, context: None, data, source: "/sidehook", cloud: None, trace: None };
         let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
-        let input = crate::transform::Input::new(event);
-        let (prepared, _) = pipeline::prepare(&input, std::iter::once((&*endpoint, None))).unwrap();
-        let mut share = self.ledger.share(prepared.footprint());
+        let (prepared, mut share) = self.prepare(&endpoint, id, data);
         let slot = place(prepared.footprint(), &mut share);
         (Parcel::new(prepared, accepted, share), slot)
+    }
+
+    pub(super) fn prepare(&self, endpoint: &Endpoint, id: &str, data: &str) -> (Prepared, Share) {
+        let time = Time { text: "2026-11-22T19:21:53Z", unix_seconds: 1_795_375_313 };
+        let event = Event { id, event_type: "a.b", time, context: None, data, source: "/sidehook", cloud: None, trace: None };
+        let input = crate::transform::Input::new(event);
+        let (prepared, _) = pipeline::prepare(&input, std::iter::once((endpoint, None))).unwrap();
+        let share = self.ledger.share(prepared.footprint());
+        (prepared, share)
     }
 
     pub(super) async fn status(&self) -> Status {
@@ -365,7 +409,7 @@ impl World {
 
     /// Ends this lane and opens another, which knows what is disabled.
     pub(super) async fn restarted(self, endpoint: Endpoint, reply: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> World {
-        let register = Arc::clone(&self.register);
+        let register = Arc::clone(&self.around.register);
         self.drain(Duration::ZERO);
         self.ended().await;
         World::build(endpoint, Box::new(reply), Box::new(|_| Dialled::After(Duration::ZERO)), Some(register))
@@ -408,6 +452,29 @@ impl World {
         self.handle.reopen().await
     }
 
+    /// Takes the retirement back, or opens another lane where this one has ended, as a config does that has the endpoint
+    /// again; says whether it is the same.
+    pub(super) async fn back(&mut self) -> bool {
+        if self.handle.reopen().await {
+            return true;
+        }
+        let endpoint = Arc::clone(&self.endpoint.lock().unwrap());
+        self.account = Account::open(&self.ledger, endpoint.queue);
+        let (handle, lane) = Lane::open(endpoint, Arc::clone(&self.account), self.around.clone());
+        self.handle = handle;
+        let left = std::mem::replace(&mut self.lane, lane).await.expect("the lane does not panic");
+        assert!(left.is_empty(), "a lane that was retired has left something");
+        false
+    }
+
+    pub(super) fn disable(&self) {
+        self.handle.disable("a person says so".into());
+    }
+
+    pub(super) fn enable(&self) {
+        self.handle.enable("a person says so");
+    }
+
     /// Orders a drain that may take `grace`.
     pub(super) fn drain(&self, grace: Duration) {
         self.handle.drain(Clock::now().into_std() + grace);
@@ -415,7 +482,8 @@ impl World {
 
     /// Waits for the end of a lane that was retired or drained, and closes its dead letters and log.
     pub(super) async fn ended(self) -> Ended {
-        let World { folder, receiver, account, ledger, log, dead_letters, lane, handle, .. } = self;
+        let World { folder, around, receiver, account, ledger, lane, handle, .. } = self;
+        let Surroundings { log, dead_letters, .. } = around;
         let left = timeout(LONG, lane).await.expect("the lane ends").expect("the lane does not panic");
         drop(handle);
         let at = receiver.now();
@@ -430,8 +498,10 @@ impl World {
         drop(left);
         let (events, bytes) = account.held();
         let held = (events, bytes, ledger.used());
-        let (log, letters) = (lines(&folder, "log"), lines(&folder, "letters"));
-        Ended { receiver, left: ids, at, log, letters, held }
+        let counters = log.counters();
+        let of_lane = |line: &Value| line["endpoint"] != LAST;
+        let [log, letters] = ["log", "letters"].map(|name| lines(&folder, name).into_iter().filter(of_lane).collect());
+        Ended { receiver, left: ids, at, log, letters, held, counters }
     }
 
     /// Retires the lane and waits for its end.
@@ -489,6 +559,9 @@ fn lines(folder: &TempDir, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// Whom a letter is for that only shows that those before it are written.
+pub(super) const LAST: &str = "last";
 
 /// Longer than anything a lane may wait for: the clock is paused, so it costs nothing.
 const LONG: Duration = Duration::from_secs(7 * 86_400);

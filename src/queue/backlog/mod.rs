@@ -19,6 +19,8 @@ use smallvec::{SmallVec, smallvec};
 
 use self::fresh::Fresh;
 pub use self::lot::Lot;
+#[cfg(test)]
+pub(crate) use self::simulation::Random;
 use crate::endpoint::Batch;
 
 /// How an endpoint's deliveries go out.

@@ -30,6 +30,8 @@ enum Reply {
     Hang,
     /// These bytes, whatever they are, and the end of the connection.
     Raw(Bytes),
+    /// This status for a body that holds these bytes, and 200 for others.
+    Refusing(u16, &'static str),
     /// The end of the connection, by RST.
     Reset,
     /// The n-th status for the n-th request; the last one repeats.
@@ -103,6 +105,12 @@ impl Receiver {
         let mut receiver = Receiver::start(Reply::Statuses(vec![200]), Some(acceptor)).await;
         receiver.certificate = Some(made.cert.pem());
         receiver
+    }
+
+    /// The same, but answering with 200, and with `status` where the body holds `text`.
+    pub(crate) fn refusing(self, status: u16, text: &'static str) -> Receiver {
+        self.shared.script.lock().unwrap().reply = Reply::Refusing(status, text);
+        self
     }
 
     /// The same, but closing a connection when a second request comes on it.
@@ -258,6 +266,11 @@ async fn answer(
     let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     let (method, path) = (head.method.to_string(), head.uri.to_string());
+    let holds = |text: &str| memchr::memmem::find(&body, text.as_bytes()).is_some();
+    let refused = match shared.script.lock().unwrap().reply {
+        Reply::Refusing(status, text) => Some(if holds(text) { status } else { 200 }),
+        _ => None,
+    };
     shared.requests.lock().unwrap().push(Request { method, path, headers, body, at: Instant::now(), connection });
     shared.arrived.notify_waiters();
     let (status, headers, body, delay) = {
@@ -266,6 +279,7 @@ async fn answer(
         script.answered += 1;
         let status = match &script.reply {
             Reply::Hang => None,
+            Reply::Refusing(..) => refused,
             Reply::Statuses(statuses) => Some(statuses[turn.min(statuses.len() - 1)]),
             Reply::UsedUp if nth == 1 => Some(200),
             Reply::Raw(_) | Reply::Reset | Reply::UsedUp => return Err("as the test wants it".into()),
