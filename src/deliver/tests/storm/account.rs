@@ -163,7 +163,7 @@ impl<'p> Auditor<'p> {
             }
             Act::Disabled => self.watch.disable(self.settings, at),
             Act::Drained => self.is_draining = true,
-            Act::Enabled => self.watch.enable(),
+            Act::Enabled => self.watch.revive(),
             Act::Posted(event) => {
                 self.posted += 1;
                 self.ways[*event].waits_since = at;

@@ -94,6 +94,11 @@ impl Watch {
         }
     }
 
+    /// A person wants it to be sent to again, whatever it was.
+    pub(super) fn revive(&mut self) {
+        *self = Watch::default();
+    }
+
     pub(super) fn disable(&mut self, settings: &Settings, at: Duration) {
         let until = settings.resume_after.map(|after| at + after);
         self.disabled.get_or_insert(Disabled { until });
