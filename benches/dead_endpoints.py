@@ -8,7 +8,7 @@ refuse connections, `silent` ones accept them and never answer, to `dropping` on
 the configured bound plus 10 % plus 16 MiB or grew by more than 5 % after the first quarter, or unless every delivery that was
 accepted has arrived or is in the dead letters. See stand.py.
 """
-import threading
+import contextlib, threading
 from stand import *
 
 DEAD = {'refused': lambda: (free_port(), None), 'silent': lambda: port_of(silent()), 'dropping': lambda: port_of(*dropping())}
@@ -40,14 +40,14 @@ def main():
     names = [f'dead{n}' for n in range(a.endpoints)]
     config = f'[queue]\nbytes = "{a.queue}MiB"\n[state]\nmax_bytes = "16GiB"\n' + route('**', *names)
     config += ''.join(endpoint(name, port, 'retry = { max_delay = "20s" }') for name, (port, _) in zip(names, dead))
-    with Sidecar(a, config) as sidecar:
+    with Sidecar(a, config) as sidecar, contextlib.ExitStack() as back:
         watch = Watch(sidecar)
         load = sidecar.generate('open', 32, a.seconds, '/events/order.paid', a.rate)
         while_dead = list(watch.samples)
         for _, sockets in dead:
             for s in sockets or ():
                 s.close()
-        since, sinks = time.time(), [Sink(a, port) for port, _ in dead]
+        since, sinks = time.time(), [back.enter_context(Sink(a, port)) for port, _ in dead]
         more = sidecar.generate('open', 32, 10, '/events/order.paid', a.rate)
         accepted = int(load['ok'] + more['ok']) * a.endpoints
         come_back(sidecar, sinks, accepted)
@@ -56,8 +56,6 @@ def main():
         code = sidecar.stop()
         arrived = sum(sink.count() for sink in sinks)
         letters, pending = sidecar.lines('state/dead_letters.jsonl'), sidecar.lines('state/pending.jsonl')
-        for sink in sinks:
-            sink.stop()
     quarter, peak, all_peak = max(while_dead[:len(while_dead) // 4]), max(while_dead), max(watch.samples)
     refused = load['err'] + more['err']
     print(f'{a.kind}: {accepted} deliveries accepted ({refused:.0f} events refused), {arrived} arrived within {took:.0f} s of the endpoints\' return, '

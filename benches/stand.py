@@ -4,7 +4,7 @@ Each of them takes `--sidehook PATH` (default target/release/sidehook), `--bench
 `sink` are built there by cargo) and `--no-pin` (else the sidecar has core 0, load and receivers core 1). Run them from the
 checkout's root. They end with 1 where a limit is not held.
 """
-import argparse, json, os, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, random, signal, socket, statistics, subprocess, sys, tempfile, time
 
 TARGET = os.environ.get('RELAYBENCH_TARGET', os.path.join(tempfile.gettempdir(), 'relaybench-target'))
 BIN = os.path.join(TARGET, 'release')
@@ -25,9 +25,15 @@ def on_core(a, core, command):
     return command if a.no_pin else ['taskset', '-c', str(core)] + command
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    """None that an outgoing connection may get: it would meet itself there while nobody listens."""
+    while True:
+        port = random.randrange(16384, 32768)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                pass
 
 def wait_for(port, process):
     while process.poll() is None:
@@ -129,16 +135,11 @@ class Sink(Process):
 
 def silent():
     """A receiver that accepts connections and never says anything, by the kernel alone: nobody calls accept(2)."""
-    s = socket.socket()
-    s.bind(('127.0.0.1', 0))
-    s.listen(4096)
-    return s
+    return socket.create_server(('127.0.0.1', free_port()), backlog=4096)
 
 def dropping():
     """A receiver to which SYNs are lost: its queue is full, and nobody takes from it."""
-    s = socket.socket()
-    s.bind(('127.0.0.1', 0))
-    s.listen(0)
+    s = socket.create_server(('127.0.0.1', free_port()), backlog=0)
     fillers = []
     for _ in range(4):
         filler = socket.socket()
