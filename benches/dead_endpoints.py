@@ -1,98 +1,68 @@
 #!/usr/bin/env python3
-"""Memory while every endpoint is dead: posts 1 KiB events at a rate for a while and watches the sidecar's RSS.
+"""Memory while every endpoint is dead, and what becomes of the events once they are back.
 
-    benches/dead_endpoints.py [--seconds 120] [--rate 2000] [--endpoints 10] [--queue 32] [--kind refused|silent]
+    benches/dead_endpoints.py [--seconds 120] [--rate 2000] [--endpoints 10] [--queue 32] [--kind refused|silent|dropping]
 
-`refused` endpoints refuse connections, `silent` ones accept them and never answer. Needs target/release/sidehook.
-Ends with 1 if RSS went over the configured bound plus 10 % plus 16 MiB, or if a delivery that was accepted is not in the
-state files at the end.
+Posts 1 KiB events for all of them at a rate, and goes on for ten seconds after the endpoints have come back. `refused` endpoints
+refuse connections, `silent` ones accept them and never answer, to `dropping` ones SYNs are lost. Ends with 1 if RSS went over
+the configured bound plus 10 % plus 16 MiB or grew by more than 5 % after the first quarter, or unless every delivery that was
+accepted has arrived or is in the dead letters. See stand.py.
 """
-import argparse, http.client, os, signal, socket, subprocess, sys, tempfile, threading, time
+import contextlib, threading
+from stand import *
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+DEAD = {'refused': lambda: (free_port(), None), 'silent': lambda: port_of(silent()), 'dropping': lambda: port_of(*dropping())}
 
-def rss(pid):
-    for line in open(f'/proc/{pid}/status'):
-        if line.startswith('VmRSS:'):
-            return int(line.split()[1]) / 1024
+def port_of(listener, fillers=()):
+    return listener.getsockname()[1], (listener, *fillers)
 
-def silent():
-    s = socket.socket()
-    s.bind(('127.0.0.1', 0))
-    s.listen(1024)
-    held = []
-    def take():
-        while True:
-            held.append(s.accept())
-    threading.Thread(target=take, daemon=True).start()
-    return s.getsockname()[1]
+class Watch(threading.Thread):
+    """Samples RSS."""
+    def __init__(self, sidecar):
+        super().__init__(daemon=True)
+        self.sidecar, self.samples, self.ended = sidecar, [], False
+        self.start()
 
-def post(port, end, rate, counts):
-    connection, body = None, b'{"note":"' + b'lorem ipsum ' * 84 + b'"}'
-    started, sent = time.time(), 0
-    while time.time() < end:
-        ahead = sent / rate - (time.time() - started)
-        if ahead > 0:
-            time.sleep(ahead)
-        sent += 1
-        try:
-            connection = connection or http.client.HTTPConnection('127.0.0.1', port, timeout=10)
-            connection.request('POST', '/events/order.paid', body, {'Content-Type': 'application/json'})
-            answer = connection.getresponse()
-            answer.read()
-            counts[answer.status] = counts.get(answer.status, 0) + 1
-        except OSError as error:
-            connection = None
-            counts[str(error)] = counts.get(str(error), 0) + 1
+    def run(self):
+        while not self.ended:
+            self.samples.append(self.sidecar.rss())
+            time.sleep(0.25)
+
+def come_back(sidecar, sinks, accepted, seconds=120):
+    """Waits until every delivery has arrived or is a letter."""
+    letters, end = sidecar.lines('state/dead_letters.jsonl'), time.time() + seconds
+    while time.time() < end and letters + sum(sink.count() for sink in sinks) < accepted:
+        time.sleep(0.25)
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seconds', type=int, default=120)
-    parser.add_argument('--rate', type=int, default=2000)
-    parser.add_argument('--endpoints', type=int, default=10)
-    parser.add_argument('--queue', type=int, default=32, help='queue.bytes in MiB')
-    parser.add_argument('--kind', choices=['refused', 'silent'], default='refused')
-    parser.add_argument('--sidehook', default='target/release/sidehook')
-    a = parser.parse_args()
-    folder, port = tempfile.TemporaryDirectory(prefix='sidehook-dead-'), free_port()
+    a = options(__doc__, seconds=120, rate=2000, endpoints=10, queue=32, kind='refused')
+    dead = [DEAD[a.kind]() for _ in range(a.endpoints)]
     names = [f'dead{n}' for n in range(a.endpoints)]
-    config = (f'[listen]\naddress = "127.0.0.1:{port}"\n[log]\ndeliveries = "deliveries.jsonl"\n'
-              f'[queue]\nbytes = "{a.queue}MiB"\n[shutdown]\ngrace = "100ms"\n[state]\nmax_bytes = "8GiB"\n')
-    for name in names:
-        dead = free_port() if a.kind == 'refused' else silent()
-        config += f'[endpoints.{name}]\nurl = "http://127.0.0.1:{dead}/"\n'
-    config += '[[routes]]\nevents = ["**"]\nto = [' + ', '.join(f'"{name}"' for name in names) + ']\n'
-    path = os.path.join(folder.name, 'sidehook.toml')
-    open(path, 'w').write(config)
-    sidecar = subprocess.Popen([a.sidehook, 'run', '--config', path], stderr=subprocess.DEVNULL)
-    while True:
-        try:
-            socket.create_connection(('127.0.0.1', port), 1).close()
-            break
-        except OSError:
-            time.sleep(0.02)
-    counts, end, posters = {}, time.time() + a.seconds, 8
-    threads = [threading.Thread(target=post, args=(port, end, a.rate / posters, counts)) for _ in range(posters)]
-    for thread in threads:
-        thread.start()
-    bound, peak, samples = a.queue * 1.1 + 16, 0, []
-    while any(thread.is_alive() for thread in threads):
-        time.sleep(0.25)
-        peak = max(peak, rss(sidecar.pid))
-        samples.append(peak)
-    sidecar.send_signal(signal.SIGTERM)
-    code = sidecar.wait(60)
-    state = os.path.join(folder.name, 'state')
-    files = [name for name in os.listdir(state) if name.endswith('.jsonl')]
-    lines = {name: sum(1 for _ in open(os.path.join(state, name), 'rb')) for name in files}
-    print(f'answers {counts}; lines in the state files {lines}; exit {code}')
-    print(f'RSS after a quarter {samples[len(samples) // 4]:.1f} MiB, peak {peak:.1f} MiB, allowed {bound:.1f} MiB')
-    accepted, kept = counts.get(202, 0) * a.endpoints, sum(lines.values())
-    print(f'deliveries accepted {accepted}, in the state files {kept}')
-    return 0 if peak <= bound and accepted == kept and code == 0 else 1
+    config = f'[queue]\nbytes = "{a.queue}MiB"\n[state]\nmax_bytes = "16GiB"\n' + route('**', *names)
+    config += ''.join(endpoint(name, port, 'retry = { max_delay = "20s" }') for name, (port, _) in zip(names, dead))
+    with Sidecar(a, config) as sidecar, contextlib.ExitStack() as back:
+        watch = Watch(sidecar)
+        load = sidecar.generate('open', 32, a.seconds, '/events/order.paid', a.rate)
+        while_dead = list(watch.samples)
+        for _, sockets in dead:
+            for s in sockets or ():
+                s.close()
+        since, sinks = time.time(), [back.enter_context(Sink(a, port)) for port, _ in dead]
+        more = sidecar.generate('open', 32, 10, '/events/order.paid', a.rate)
+        accepted = int(load['ok'] + more['ok']) * a.endpoints
+        come_back(sidecar, sinks, accepted)
+        took, watch.ended = time.time() - since, True
+        watch.join()
+        code = sidecar.stop()
+        arrived = sum(sink.count() for sink in sinks)
+        letters, pending = sidecar.lines('state/dead_letters.jsonl'), sidecar.lines('state/pending.jsonl')
+    quarter, peak, all_peak = max(while_dead[:len(while_dead) // 4]), max(while_dead), max(watch.samples)
+    refused = load['err'] + more['err']
+    print(f'{a.kind}: {accepted} deliveries accepted ({refused:.0f} events refused), {arrived} arrived within {took:.0f} s of the endpoints\' return, '
+          f'{letters} dead letters, {pending} pending, {accepted - arrived - letters} missing; exit {code}')
+    print(f'RSS after a quarter {quarter:.1f} MiB, while dead at most {peak:.1f}, on the way back {all_peak:.1f}')
+    end(verdict('RSS', all_peak, a.queue * 1.1 + 16, ' MiB'), verdict('growth after the first quarter', peak / quarter, 1.05),
+        accepted == arrived + letters and pending == 0 and code == 0 and refused == 0)
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
