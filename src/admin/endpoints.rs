@@ -8,11 +8,6 @@ use crate::{
     queue::{Condition, Outlet, Status},
 };
 
-#[derive(Serialize)]
-pub(super) struct All<'a> {
-    endpoints: Vec<One<'a>>,
-}
-
 /// One endpoint: what the config says of it, how its queue is, and what was counted since the start.
 #[derive(Serialize)]
 pub(super) struct One<'a> {
@@ -47,8 +42,8 @@ struct Deliveries {
     skipped: u64,
 }
 
-pub(super) async fn all<'a>(outlets: &'a [Outlet], counters: &Counters) -> All<'a> {
-    All { endpoints: join_all(outlets.iter().map(|outlet| one(outlet, counters))).await }
+pub(super) async fn all<'a>(outlets: &'a [Outlet], counters: &Counters) -> Vec<One<'a>> {
+    join_all(outlets.iter().map(|outlet| one(outlet, counters))).await
 }
 
 pub(super) async fn one<'a>(outlet: &'a Outlet, counters: &Counters) -> One<'a> {
