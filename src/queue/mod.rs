@@ -94,6 +94,11 @@ impl Delivery {
         &self.parcel.prepared.bodies[self.body as usize]
     }
 
+    /// The bytes it counts for in its endpoint's queue.
+    pub fn counted(&self) -> usize {
+        self.slot.bytes()
+    }
+
     /// Gives the delivery up, but not yet its place.
     pub fn into_parts(self) -> (Arc<Parcel>, Slot) {
         (self.parcel, self.slot)

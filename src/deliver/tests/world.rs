@@ -328,12 +328,12 @@ impl World {
 
     /// Whether nothing could make room for one more.
     pub(super) fn is_full(&self) -> bool {
-        self.account.displace(0, &mut self.ledger.share(0)).is_err()
+        self.account.displace(0, &mut self.ledger.share(0), &mut 0).is_err()
     }
 
     /// The same into a queue that is full.
     pub(super) fn post_displacing(&self, id: &str) {
-        let displace = |bytes, share: &mut _| self.account.displace(bytes, share).unwrap();
+        let displace = |bytes, share: &mut _| self.account.displace(bytes, share, &mut 0).unwrap();
         self.post_with(id, "1", SystemTime::now(), displace);
     }
 

@@ -498,10 +498,10 @@ fn key(order: Keys, parcel: &Parcel) -> u64 {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
+pub(in crate::queue) struct Random(pub(in crate::queue) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(in crate::queue) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -509,7 +509,7 @@ impl Random {
         (mixed ^ (mixed >> 31)) % limit
     }
 
-    fn one_in(&mut self, many: u64) -> bool {
+    pub(in crate::queue) fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 }
