@@ -150,7 +150,7 @@ impl World {
             let most = [300, 40_000, 400_000][self.random.below(3) as usize];
             let body = 1 + self.random.below(most) as usize;
             // Where formats differ, an endpoint's own body is not all there is.
-            let bytes = body + if self.random.one_in(5) { self.random.below(20_000) as usize } else { 0 };
+            let bytes = body + if self.random.one_in(5) { self.random.below(3 * most) as usize } else { 0 };
             let mut share = self.ledger.share(bytes);
             let mut slots = Vec::new();
             for at in 0..self.endpoints.len() {
