@@ -16,6 +16,7 @@ mod ledger;
 mod line;
 pub mod pending;
 mod register;
+mod room;
 mod state;
 mod status;
 mod waiter;
