@@ -82,9 +82,11 @@ struct Ready<'p> {
 type Aim<'p> = (&'p Outlet, Option<&'p Arc<Program>>);
 
 /// Where an event is counted, once for all its deliveries.
-struct Room {
+struct Room<'r> {
     share: Share,
     overflow: Option<Arc<Counted>>,
+    /// What its request has displaced so far.
+    burst: &'r mut usize,
 }
 
 /// One endpoint's part in an event.
@@ -117,13 +119,14 @@ impl<'p> Desk<'p> {
         let moment = Now { time: now, text: stamp.at(now) };
         let mut noted = Noted::new(self.memory, self.plan.dedupe);
         let mut taken = SmallVec::with_capacity(posted.events.len());
+        let mut burst = 0;
         for (n, event) in posted.events.iter().enumerate() {
             let known = event.id.as_deref().filter(|_| self.is_remembering());
             taken.push(match known.map(|id| Name { source: self.source(event), id }) {
                 Some(name) => self
-                    .take_named(event, name, &mut noted, || self.ready(event, trace, moment))
+                    .take_named(event, name, &mut noted, || self.ready(event, trace, moment, &mut burst))
                     .map_err(|refusal| if posted.batch { refusal.in_batch(n) } else { refusal })?,
-                None => Taken::New(self.ready(event, trace, moment)?),
+                None => Taken::New(self.ready(event, trace, moment, &mut burst)?),
             });
         }
         Ok(Draft { taken, noted, batch: posted.batch, now, trace, logged: false })
@@ -208,7 +211,7 @@ impl<'p> Desk<'p> {
     }
 
     /// Makes an event's bodies and takes the places of its deliveries; dropping the result gives them back.
-    fn ready(&self, posted: &Posted<'_>, trace: Option<&Trace>, now: Now<'_>) -> Result<Ready<'p>, Refusal> {
+    fn ready(&self, posted: &Posted<'_>, trace: Option<&Trace>, now: Now<'_>, burst: &mut usize) -> Result<Ready<'p>, Refusal> {
         let generated;
         let id = match &posted.id {
             Some(id) => id,
@@ -234,7 +237,7 @@ impl<'p> Desk<'p> {
         let active = outlets.iter().filter(|(outlet, _)| outlet.endpoint.active);
         let (prepared, made) = pipeline::prepare(&input, active.map(|(outlet, transform)| (&*outlet.endpoint, *transform)))
             .map_err(|encode::TooLarge| Refusal::GrownTooLarge(encode::MAX_GROWN))?;
-        let mut room = Room { share: self.ledger.share(prepared.footprint()), overflow: None };
+        let mut room = Room { share: self.ledger.share(prepared.footprint()), overflow: None, burst };
         let mut made = made.into_iter();
         let mut bound = SmallVec::new();
         for (outlet, _) in outlets {
@@ -278,7 +281,7 @@ impl<'p> Desk<'p> {
     }
 
     /// A place for an event that goes to the dead letters at once.
-    fn shelf(&self, outlet: &Outlet, prepared: &Prepared, room: &mut Room) -> Result<Place, Refusal> {
+    fn shelf(&self, outlet: &Outlet, prepared: &Prepared, room: &mut Room<'_>) -> Result<Place, Refusal> {
         let account = &outlet.handle.account;
         if let Ok(slot) = account.reserve(prepared.footprint_with(None), &mut room.share) {
             return Ok(Place::Queue(slot));
@@ -289,7 +292,7 @@ impl<'p> Desk<'p> {
         })
     }
 
-    fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, room: &mut Room) -> Result<Fate, Refusal> {
+    fn place(&self, outlet: &Outlet, prepared: &Prepared, body: u32, room: &mut Room<'_>) -> Result<Fate, Refusal> {
         let account = &outlet.handle.account;
         if let Ok(slot) = account.reserve(prepared.footprint_with(Some(body)), &mut room.share) {
             return Ok(Fate::Queued { body, slot });
@@ -298,7 +301,7 @@ impl<'p> Desk<'p> {
             // Who posts to one endpoint, as `replay` does, can wait: a second dead letter would be no help.
             _ if self.only.is_some() => None,
             WhenFull::DropOldest => {
-                let displaced = account.displace(prepared.footprint_with(Some(body)), &mut room.share);
+                let displaced = account.displace(prepared.footprint_with(Some(body)), &mut room.share, room.burst);
                 return Ok(displaced.map_or(Fate::Dropped, |slot| Fate::Queued { body, slot }));
             }
             WhenFull::DeadLetter => self.dead_letters.reserve(prepared.footprint(), &mut room.overflow).ok(),

@@ -15,6 +15,7 @@ use std::{
 use super::{
     Full, Parcel, Slot, Stage,
     line::{self, EventText},
+    room,
     state::private,
 };
 use crate::{
@@ -146,6 +147,13 @@ impl DeadLetters {
         self.post.lock().file = (path, max_bytes);
     }
 
+    /// For how many letters that wait there is room, and how many wait.
+    #[cfg(test)]
+    pub fn room(&self) -> (usize, usize) {
+        let inbox = self.post.lock();
+        (inbox.letters.capacity(), inbox.letters.len())
+    }
+
     /// Writes what is left, trying once, and hands back what could not be written.
     pub fn close(&self) -> Vec<Letter> {
         self.post.lock().closing = true;
@@ -211,7 +219,9 @@ impl Post {
             before < BATCH
         };
         let count = inbox.letters.iter().take_while(fits).count();
-        Some(inbox.letters.drain(..count).collect())
+        let batch = inbox.letters.drain(..count).collect();
+        room::give_back(&mut inbox.letters);
+        Some(batch)
     }
 
     /// Waits a second, or until the store is closed.

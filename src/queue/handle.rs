@@ -68,11 +68,13 @@ impl Handle {
         self.order(Order::Drain(deadline));
     }
 
+    /// The endpoint gets nothing more; what it has left needs no reserve.
     pub fn retire(&self) {
+        self.account.retire();
         self.order(Order::Retire);
     }
 
-    /// Takes a retirement back; says whether the lane was still there.
+    /// Takes a retirement back; says whether the lane was still there. The reserve comes back with the settings.
     pub async fn reopen(&self) -> bool {
         let (asked, answer) = oneshot::channel();
         self.order(Order::Reopen(asked));

@@ -16,6 +16,7 @@ mod ledger;
 mod line;
 pub mod pending;
 mod register;
+mod room;
 mod state;
 mod status;
 mod waiter;
@@ -94,6 +95,11 @@ impl Delivery {
 
     pub fn body(&self) -> &Body {
         &self.parcel.prepared.bodies[self.body as usize]
+    }
+
+    /// The bytes it counts for in its endpoint's queue.
+    pub fn counted(&self) -> usize {
+        self.slot.bytes()
     }
 
     /// Gives the delivery up, but not yet its place.

@@ -108,6 +108,21 @@ async fn a_full_global_bound_refuses_and_leaves_each_endpoint_its_reserve() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_endpoints_that_are_gone_keeps_no_reserve() {
+    let failing = Receiver::replying([503]).await;
+    let keys = "queue = { when_full = \"reject\" }\nretry = { delay = \"1h\", max_delay = \"1h\" }";
+    let config = |name: &str| format!("[queue]\nbytes = \"64KiB\"\n{}", everything_to(&[(name, &failing.url(), keys)]));
+    let sidecar = Sidecar::start(&config("hook0")).await;
+    for nth in 1..=4 {
+        sidecar.event(event(nth)).await.accepted();
+        failing.received(nth).await;
+        sidecar.edit(&config(&format!("hook{nth}"))).await;
+    }
+    let large = format!(r#"{{"type": "a", "data": "{}"}}"#, "x".repeat(45_000));
+    sidecar.event(large).await.accepted();
+}
+
+#[tokio::test]
 async fn each_endpoint_overflows_by_its_own_bound() {
     let hole = Receiver::hanging().await;
     let keys = "timeout = \"60s\"\nqueue = { events = 1 }";

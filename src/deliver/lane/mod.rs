@@ -230,7 +230,9 @@ impl<T: Transport> Lane<T> {
     /// What is under way makes room for nobody.
     fn tell_in_flight(&self) {
         if self.endpoint.queue.when_full == WhenFull::DropOldest {
-            self.account.set_in_flight(self.flights.lots().map(Lot::weight).sum());
+            let under_way = self.flights.lots().flat_map(Lot::all).map(Delivery::counted);
+            let (events, bytes) = under_way.fold((0, 0), |(events, bytes), counted| (events + 1, bytes + counted));
+            self.account.set_in_flight(events, bytes);
         }
     }
 

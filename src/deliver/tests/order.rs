@@ -267,7 +267,7 @@ async fn what_waits_for_another_half_of_a_batch_that_is_out_makes_no_room() {
     let world = World::start(Endpoint { queue, order: Sequence::Fifo, ..batching(4) }, nth(replies));
     (0..4).for_each(|n| world.post(&format!("e-{n}")));
     world.received(2).await;
-    assert!(world.is_full(), "all four are under way");
+    assert!(world.is_full(0), "all four are under way");
     assert_eq!(world.finished().await.telling("delivered").len(), 4);
 }
 
@@ -297,4 +297,46 @@ async fn the_oldest_that_waits_makes_room() {
     assert_eq!(ended.ids("dropped"), ["e-1", "e-2"], "what is under way stays");
     assert_eq!(ended.ids("delivered"), ["e-0", "e-3", "e-4"]);
     assert_eq!((ended.telling("dropped")[0]["reason"].as_str(), ended.held), (Some("queue_full"), (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_make_room_as_it_takes() {
+    let queue = Bounds { events: 6, bytes: 64 << 20, when_full: WhenFull::DropOldest };
+    let with = |queue| Endpoint { queue, concurrency: 1, ..endpoint() };
+    let world = World::start(with(queue), |_| Reply::After(seconds(1), 200));
+    world.post("e-0");
+    world.received(1).await;
+    (1..6).for_each(|n| world.post(&format!("e-{n}")));
+    world.settled().await;
+    world.settle(with(Bounds { events: 3, ..queue }));
+    world.post_displacing("e-6");
+    let ended = world.finished().await;
+    assert_eq!(ended.ids("dropped"), ["e-1", "e-2", "e-3", "e-4"]);
+    assert_eq!(ended.ids("delivered"), ["e-0", "e-5", "e-6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_a_reload_makes_no_room_after_it() {
+    let queue = Bounds { events: 1, bytes: 64 << 20, when_full: WhenFull::Reject };
+    let with = |queue| Endpoint { queue, concurrency: 1, ..endpoint() };
+    let world = World::start(with(queue), |_| Reply::After(seconds(1), 200));
+    world.post("e-0");
+    world.received(1).await;
+    world.settle(with(Bounds { when_full: WhenFull::DropOldest, ..queue }));
+    world.settled().await;
+    assert!(world.is_full(0));
+    assert_eq!(world.finished().await.ids("delivered"), ["e-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_what_is_under_way_make_no_room() {
+    let queue = Bounds { events: 10, bytes: 4096, when_full: WhenFull::DropOldest };
+    let world = World::start(Endpoint { queue, concurrency: 1, ..endpoint() }, |_| Reply::After(seconds(1), 200));
+    (0..2).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    let each = world.account.held().1 / 2;
+    // The bookkeeping comes on top.
+    assert_eq!([3800 - each, 3000 - each].map(|bytes| world.is_full(bytes)), [false; 2]);
+    assert!(world.is_full(4097 - each));
+    assert_eq!(world.finished().await.ids("delivered"), ["e-0", "e-1"]);
 }

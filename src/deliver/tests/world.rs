@@ -365,14 +365,14 @@ impl World {
         self.post_with(id, &format!("\"{id}\""), SystemTime::now(), reserve);
     }
 
-    /// Whether nothing could make room for one more.
-    pub(super) fn is_full(&self) -> bool {
-        self.account.displace(0, &mut self.ledger.share(0)).is_err()
+    /// Whether nothing could make room for one more of `bytes`.
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        self.account.displace(bytes, &mut self.ledger.share(bytes), &mut 0).is_err()
     }
 
     /// The same into a queue that is full.
     pub(super) fn post_displacing(&self, id: &str) {
-        let displace = |bytes, share: &mut _| self.account.displace(bytes, share).unwrap();
+        let displace = |bytes, share: &mut _| self.account.displace(bytes, share, &mut 0).unwrap();
         self.post_with(id, "1", SystemTime::now(), displace);
     }
 

@@ -8,6 +8,7 @@ use std::{
 use smallvec::{SmallVec, smallvec};
 
 use super::{Entry, Item};
+use crate::queue::room;
 
 /// Entries in one line, or in a strand for each key.
 ///
@@ -88,6 +89,10 @@ impl<T: Item> Fresh<T> {
                 *waiting += 1;
                 let (key, size) = (entry.key, entry.item.bytes());
                 let strand = strands.entry(key).or_default();
+                if strand.run.entries.capacity() == 0 {
+                    // Most keys have one entry at a time, and there may be as many keys as events.
+                    strand.run.entries.reserve_exact(1);
+                }
                 strand.run.push(entry);
                 let is_free = strand.busy == 0;
                 if is_free {
@@ -140,7 +145,7 @@ impl<T: Item> Fresh<T> {
                 let Some(first) = run.pop() else { return SmallVec::new() };
                 let mut taken = smallvec![first];
                 run.join(&mut taken, events, bytes, now);
-                run.let_go_of_room();
+                room::give_back(&mut run.entries);
                 taken
             }
             Fresh::Strands { strands, ready, events: all_events, bytes: all_bytes, waiting } => {
@@ -156,11 +161,12 @@ impl<T: Item> Fresh<T> {
                     if taken.len() == had {
                         break;
                     }
-                    strand.busy += 1;
+                    strand.occupy();
                     ready.pop_front();
                     (*all_events, *all_bytes) = (*all_events - before.0, *all_bytes - before.1);
                 }
                 *waiting -= taken.len();
+                room::give_back(ready);
                 taken
             }
         }
@@ -180,9 +186,10 @@ impl<T: Item> Fresh<T> {
                 }
                 (*events, *bytes) = (*events - strand.run.entries.len(), *bytes - strand.run.bytes);
                 ready.retain(|free| *free != key);
-                strand.busy += 1;
                 *waiting -= 1;
-                strand.run.pop()
+                let entry = strand.run.pop();
+                strand.occupy();
+                entry
             }
         }
     }
@@ -204,6 +211,9 @@ impl<T: Item> Fresh<T> {
         }
         if strand.get().run.entries.is_empty() {
             strand.remove();
+            if room::is_much(strands.len(), strands.capacity()) {
+                strands.shrink_to(strands.capacity() / 2);
+            }
             return false;
         }
         let run = &strand.get().run;
@@ -239,10 +249,22 @@ impl<T: Item> Fresh<T> {
             Fresh::Strands { strands, ready, events, bytes, waiting } => {
                 let entries = strands.values_mut().flat_map(|strand| std::mem::take(&mut strand.run).entries).collect();
                 strands.retain(|_, strand| strand.busy > 0);
-                ready.clear();
+                strands.shrink_to_fit();
+                *ready = VecDeque::new();
                 (*events, *bytes, *waiting) = (0, 0, 0);
                 entries
             }
+        }
+    }
+}
+
+impl<T: Item> Strand<T> {
+    /// A lot of this key goes out, and may come back when a retry is due and no sooner: meanwhile it takes no room.
+    fn occupy(&mut self) {
+        self.busy += 1;
+        match self.run.entries.is_empty() {
+            true => self.run = Run::default(),
+            false => room::give_back(&mut self.run.entries),
         }
     }
 }
@@ -291,13 +313,6 @@ impl<T: Item> Run<T> {
         let at = self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
         self.entries.remove(at).inspect(|entry| self.bytes -= entry.item.bytes())
     }
-
-    /// Gives a burst's memory back once the burst is over.
-    fn let_go_of_room(&mut self) {
-        if self.entries.capacity() > 1024 && self.entries.len() < self.entries.capacity() / 8 {
-            self.entries.shrink_to(self.entries.capacity() / 2);
-        }
-    }
 }
 
 impl<T> Default for Run<T> {
@@ -309,5 +324,66 @@ impl<T> Default for Run<T> {
 impl<T> Default for Strand<T> {
     fn default() -> Strand<T> {
         Strand { run: Run::default(), busy: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sized;
+
+    impl Item for Sized {
+        fn bytes(&self) -> usize {
+            1
+        }
+
+        fn mixes_with(&self, _: &Sized) -> bool {
+            true
+        }
+    }
+
+    fn filled(ordered: bool, now: Instant) -> Fresh<Sized> {
+        let mut fresh = Fresh::new(ordered);
+        for n in 0..50_000 {
+            let _ = fresh.add(Entry { item: Sized, key: n, seq: n, ready: now });
+        }
+        fresh
+    }
+
+    /// Of the line, of the strands, and of what names those that are ready.
+    fn room<T>(fresh: &Fresh<T>) -> [usize; 3] {
+        match fresh {
+            Fresh::Line(run) => [run.entries.capacity(), 0, 0],
+            Fresh::Strands { strands, ready, .. } => [0, strands.capacity(), ready.capacity()],
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back_when_it_is_over() {
+        let now = Instant::now();
+        for ordered in [false, true] {
+            let mut fresh = filled(ordered, now);
+            while let Some(entry) = fresh.take(1, 1, now).pop() {
+                fresh.release(entry.key);
+            }
+            assert!(room(&fresh).iter().all(|room| *room < 3000), "delivered: {:?}", room(&fresh));
+            let mut fresh = filled(ordered, now);
+            assert_eq!(fresh.take_all().len(), 50_000);
+            assert_eq!(room(&fresh), [0; 3], "taken");
+        }
+    }
+
+    #[test]
+    fn a_key_takes_room_for_no_more_than_it_has() {
+        let now = Instant::now();
+        let mut fresh = filled(true, now);
+        let most = |fresh: &Fresh<Sized>| match fresh {
+            Fresh::Line(_) => None,
+            Fresh::Strands { strands, .. } => strands.values().map(|strand| strand.run.entries.capacity()).max(),
+        };
+        assert_eq!(most(&fresh), Some(1));
+        while !fresh.take(1, 1, now).is_empty() {}
+        assert_eq!(most(&fresh), Some(0), "keys that are busy with what is parked");
     }
 }

@@ -23,9 +23,9 @@ impl<T> Lot<T> {
         self.entries.iter().map(|entry| &entry.item)
     }
 
-    /// How many it stands for, with those that must wait for it.
-    pub fn weight(&self) -> usize {
-        self.entries.len() + self.then.as_ref().map_or(0, |then| then.weight())
+    /// Its items, and those of all that must wait for it.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        std::iter::successors(Some(self), |lot| lot.then.as_deref()).flat_map(Lot::items)
     }
 
     pub fn items_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {

@@ -11,7 +11,7 @@
 mod fresh;
 mod lot;
 #[cfg(test)]
-mod simulation;
+pub(super) mod simulation;
 
 use std::{collections::BTreeMap, time::Instant};
 

@@ -306,3 +306,14 @@ fn an_event_of_any_size_overflows_where_nothing_else_does() {
     drop((places, event));
     assert_eq!(store.letters.reserve(4 << 20, &mut None).map(drop), Ok(()));
 }
+
+#[test]
+fn the_memory_of_those_that_have_waited_is_given_back() {
+    let store = Store::without_a_folder(1 << 30);
+    let one = letter(&event("e", "1"));
+    (0..20_000).for_each(|_| store.letters.put(one.clone(), Place::Earlier));
+    assert!(store.letters.room().0 >= 10_000);
+    store.make_the_folder();
+    wait_for("all to be written", || store.letters.room().1 == 0);
+    wait_for("the room to be free", || store.letters.room().0 < 3000);
+}

@@ -29,7 +29,7 @@ impl World {
         let (account, bytes) = (&self.account, prepared.footprint());
         let place = match account.reserve(bytes, &mut share) {
             Ok(slot) => Ok((slot, Posted::Queued)),
-            Err(Full) if endpoint.queue.when_full == WhenFull::DropOldest => match account.displace(bytes, &mut share) {
+            Err(Full) if endpoint.queue.when_full == WhenFull::DropOldest => match account.displace(bytes, &mut share, &mut 0) {
                 Ok(slot) => Ok((slot, Posted::Displacing)),
                 Err(Full) => Err(Posted::Dropped),
             },
