@@ -7,18 +7,19 @@ use std::{
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Entry, Item};
+use super::{Entry, Item, turns::Turns};
 
 /// Entries in one line, or in a strand for each key.
 ///
-/// **Invariant:** a strand is there as long as it has entries or is busy; `ready` names those that are not busy, once each.
+/// **Invariant:** a strand is there as long as it has entries or is busy; `ready` names those that are not busy, once each, and
+/// each of them knows its turn.
 #[derive(Debug)]
 pub(super) enum Fresh<T> {
     Line(Run<T>),
     Strands {
         strands: HashMap<u64, Strand<T>>,
         /// Keys that are free and have entries.
-        ready: VecDeque<u64>,
+        ready: Turns,
         /// Of those that are free, and their bytes.
         events: usize,
         bytes: usize,
@@ -33,6 +34,8 @@ pub(super) struct Strand<T> {
     run: Run<T>,
     /// Lots of this key that have not ended: several only where the order was changed meanwhile.
     busy: u32,
+    /// Among those that are ready, if it is one of them.
+    turn: u64,
 }
 
 /// Entries in the order they came.
@@ -46,7 +49,7 @@ impl<T: Item> Fresh<T> {
     pub(super) fn new(ordered: bool) -> Fresh<T> {
         match ordered {
             false => Fresh::Line(Run::default()),
-            true => Fresh::Strands { strands: HashMap::new(), ready: VecDeque::new(), events: 0, bytes: 0, waiting: 0 },
+            true => Fresh::Strands { strands: HashMap::new(), ready: Turns::default(), events: 0, bytes: 0, waiting: 0 },
         }
     }
 
@@ -93,7 +96,7 @@ impl<T: Item> Fresh<T> {
                 if is_free {
                     (*events, *bytes) = (*events + 1, *bytes + size);
                     if strand.run.entries.len() == 1 {
-                        ready.push_back(key);
+                        strand.turn = ready.add(key);
                     }
                 }
                 is_free && strand.run.entries.len() == 1
@@ -118,7 +121,7 @@ impl<T: Item> Fresh<T> {
         match self {
             Fresh::Line(run) => apart(run),
             Fresh::Strands { strands, ready, .. } => {
-                ready.front().and_then(|key| strands.get(key)).is_some_and(|s| apart(&s.run))
+                ready.next().and_then(|key| strands.get(&key)).is_some_and(|s| apart(&s.run))
             }
         }
     }
@@ -127,7 +130,7 @@ impl<T: Item> Fresh<T> {
     pub(super) fn since(&self) -> Option<Instant> {
         match self {
             Fresh::Line(run) => run.entries.front(),
-            Fresh::Strands { strands, ready, .. } => strands.get(ready.front()?)?.run.entries.front(),
+            Fresh::Strands { strands, ready, .. } => strands.get(&ready.next()?)?.run.entries.front(),
         }
         .map(|entry| entry.ready)
     }
@@ -138,26 +141,31 @@ impl<T: Item> Fresh<T> {
         match self {
             Fresh::Line(run) => {
                 let Some(first) = run.pop() else { return SmallVec::new() };
+                let mut room = bytes.saturating_sub(first.item.bytes());
                 let mut taken = smallvec![first];
-                run.join(&mut taken, events, bytes, now);
+                run.join(&mut taken, events, &mut room, now);
                 run.let_go_of_room();
                 taken
             }
             Fresh::Strands { strands, ready, events: all_events, bytes: all_bytes, waiting } => {
                 let mut taken: SmallVec<[Entry<T>; 1]> = SmallVec::new();
-                while let Some(key) = ready.front().copied() {
+                let mut room = bytes;
+                while let Some(key) = ready.next() {
                     let Some(strand) = strands.get_mut(&key) else { break };
                     let before = (strand.run.entries.len(), strand.run.bytes);
                     let had = taken.len();
-                    if taken.is_empty() {
-                        taken.extend(strand.run.pop());
+                    if taken.is_empty()
+                        && let Some(first) = strand.run.pop()
+                    {
+                        room = room.saturating_sub(first.item.bytes());
+                        taken.push(first);
                     }
-                    strand.run.join(&mut taken, events, bytes, now);
+                    strand.run.join(&mut taken, events, &mut room, now);
                     if taken.len() == had {
                         break;
                     }
                     strand.busy += 1;
-                    ready.pop_front();
+                    ready.withdraw(strand.turn);
                     (*all_events, *all_bytes) = (*all_events - before.0, *all_bytes - before.1);
                 }
                 *waiting -= taken.len();
@@ -179,7 +187,7 @@ impl<T: Item> Fresh<T> {
                     return None;
                 }
                 (*events, *bytes) = (*events - strand.run.entries.len(), *bytes - strand.run.bytes);
-                ready.retain(|free| *free != key);
+                ready.withdraw(strand.turn);
                 strand.busy += 1;
                 *waiting -= 1;
                 strand.run.pop()
@@ -208,7 +216,7 @@ impl<T: Item> Fresh<T> {
         }
         let run = &strand.get().run;
         (*events, *bytes) = (*events + run.entries.len(), *bytes + run.bytes);
-        ready.push_back(key);
+        strand.get_mut().turn = ready.add(key);
         true
     }
 
@@ -223,8 +231,8 @@ impl<T: Item> Fresh<T> {
                 if strand.busy == 0 {
                     (*events, *bytes) = (*events - 1, *bytes - entry.item.bytes());
                     if strand.run.entries.is_empty() {
+                        ready.withdraw(strand.turn);
                         strands.remove(&key);
-                        ready.retain(|free| *free != key);
                     }
                 }
                 Some(entry)
@@ -268,21 +276,20 @@ impl<T: Item> Run<T> {
         self.entries.pop_back().inspect(|entry| self.bytes -= entry.item.bytes())
     }
 
-    /// Moves on to `taken` what fits there, in order.
-    fn join(&mut self, taken: &mut SmallVec<[Entry<T>; 1]>, events: usize, bytes: usize, now: Instant) {
+    /// Moves on to `taken` what fits there, in order: up to so many in all, and bytes for which there is room.
+    fn join(&mut self, taken: &mut SmallVec<[Entry<T>; 1]>, events: usize, room: &mut usize, now: Instant) {
         if events <= taken.len() {
             return;
         }
-        let mut room = bytes.saturating_sub(taken.iter().map(|entry| entry.item.bytes()).sum());
         let fits = |entry: &Entry<T>, taken: &[Entry<T>], room: usize| {
             taken.len() < events
                 && entry.ready <= now
                 && entry.item.bytes() <= room
                 && taken.first().is_some_and(|first| first.item.mixes_with(&entry.item))
         };
-        while self.entries.front().is_some_and(|entry| fits(entry, taken, room)) {
+        while self.entries.front().is_some_and(|entry| fits(entry, taken, *room)) {
             let Some(entry) = self.pop() else { break };
-            room -= entry.item.bytes();
+            *room -= entry.item.bytes();
             taken.push(entry);
         }
     }
@@ -308,6 +315,6 @@ impl<T> Default for Run<T> {
 
 impl<T> Default for Strand<T> {
     fn default() -> Strand<T> {
-        Strand { run: Run::default(), busy: 0 }
+        Strand { run: Run::default(), busy: 0, turn: 0 }
     }
 }

@@ -32,8 +32,23 @@ impl<T> Lot<T> {
         self.entries.iter_mut().map(|entry| &mut entry.item)
     }
 
-    pub(super) fn has_key(&self, key: u64) -> bool {
-        self.entries.iter().any(|entry| entry.key == key) || self.then.as_ref().is_some_and(|then| then.has_key(key))
+    /// Those of `keys`, sorted, that neither it nor anything that must wait for it has.
+    pub(super) fn lacks(&self, keys: SmallVec<[u64; 1]>) -> SmallVec<[u64; 1]> {
+        let (mut has, mut found) = (SmallVec::<[bool; 16]>::from_elem(false, keys.len()), 0);
+        for entry in self.chain().flat_map(|lot| &lot.entries) {
+            if found == keys.len() {
+                break;
+            }
+            if let Ok(at) = keys.binary_search(&entry.key) {
+                found += usize::from(!std::mem::replace(&mut has[at], true));
+            }
+        }
+        keys.into_iter().zip(has).filter(|(_, has)| !has).map(|(key, _)| key).collect()
+    }
+
+    /// It, and what must wait for it.
+    fn chain(&self) -> impl Iterator<Item = &Lot<T>> {
+        std::iter::successors(Some(self), |lot| lot.then.as_deref())
     }
 
     /// The one that came first, of those that must wait for it too.
@@ -42,12 +57,9 @@ impl<T> Lot<T> {
         self.entries.iter().chain(then).min_by_key(|entry| entry.seq)
     }
 
-    /// Each of its keys once.
+    /// Each of its keys once, sorted.
     pub(super) fn keys(&self) -> SmallVec<[u64; 1]> {
-        let mut keys: SmallVec<[u64; 1]> = self.entries.iter().map(|entry| entry.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+        keys(&self.entries)
     }
 
     /// Its entries, and those of all that must wait for it.
@@ -56,4 +68,12 @@ impl<T> Lot<T> {
         entries.extend(self.then.map(|then| then.into_entries()).into_iter().flatten());
         entries
     }
+}
+
+/// Each of their keys once, sorted.
+pub(super) fn keys<T>(entries: &[Entry<T>]) -> SmallVec<[u64; 1]> {
+    let mut keys: SmallVec<[u64; 1]> = entries.iter().map(|entry| entry.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }

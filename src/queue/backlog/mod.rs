@@ -12,6 +12,7 @@ mod fresh;
 mod lot;
 #[cfg(test)]
 mod simulation;
+mod turns;
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -172,11 +173,11 @@ impl<T: Item> Backlog<T> {
     fn end(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[Entry<T>; 1]> {
         let then = lot.then.take();
         if self.rules.ordered {
-            for key in lot.keys() {
-                if !then.as_ref().is_some_and(|then| then.has_key(key)) {
-                    self.release(key, now);
-                }
-            }
+            let free = match &then {
+                Some(then) => then.lacks(lot.keys()),
+                None => lot.keys(),
+            };
+            free.into_iter().for_each(|key| self.release(key, now));
         }
         if let Some(then) = then {
             self.park(*then, now);
@@ -187,15 +188,19 @@ impl<T: Item> Backlog<T> {
     /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left. `ended` is asked
     /// of each, in order.
     pub fn finish_some(&mut self, lot: &mut Lot<T>, ended: impl FnMut(&T) -> bool, now: Instant) -> Vec<T> {
-        let mut items = Vec::new();
-        let ended: SmallVec<[bool; 16]> = lot.items().map(ended).collect();
-        for at in (0..lot.entries.len()).rev() {
-            if lot.entries.len() > 1 && ended[at] {
-                items.push(self.take_out(lot, at, now));
-            }
+        let mut is_over: SmallVec<[bool; 16]> = lot.items().map(ended).collect();
+        if !is_over.contains(&true) {
+            return Vec::new();
         }
-        items.reverse();
-        items
+        if !is_over.contains(&false) {
+            is_over[0] = false;
+        }
+        let mut is_over = is_over.into_iter();
+        let (over, left): (SmallVec<[Entry<T>; 1]>, SmallVec<[Entry<T>; 1]>) =
+            std::mem::take(&mut lot.entries).into_iter().partition(|_| is_over.next() == Some(true));
+        lot.entries = left;
+        self.part(lot, lot::keys(&over), now);
+        over.into_iter().map(|entry| entry.item).collect()
     }
 
     /// A lot is to be tried again at `due`; each of its own if batches are no longer wanted.
@@ -361,20 +366,19 @@ impl<T: Item> Backlog<T> {
         if lot.entries.len() == 1 {
             return self.finish(lot, now).pop();
         }
-        let evicted = self.take_out(&mut lot, at, now);
+        let evicted = lot.entries.remove(at);
+        self.part(&mut lot, smallvec![evicted.key], now);
         self.parked.insert(due, lot);
-        Some(evicted)
+        Some(evicted.item)
     }
 
-    /// Takes one of several out of a lot.
-    fn take_out(&mut self, lot: &mut Lot<T>, at: usize, now: Instant) -> T {
-        let entry = lot.entries.remove(at);
+    /// Some with these keys, sorted, were taken out of a lot.
+    fn part(&mut self, lot: &mut Lot<T>, keys: SmallVec<[u64; 1]>, now: Instant) {
         // What it is no longer must not pass for what it was.
         lot.id = None;
-        if self.rules.ordered && !lot.has_key(entry.key) {
-            self.release(entry.key, now);
+        if self.rules.ordered {
+            lot.lacks(keys).into_iter().for_each(|key| self.release(key, now));
         }
-        entry.item
     }
 
     /// Takes everything that waits; no key is busy but those of lots that are out.

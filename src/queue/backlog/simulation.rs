@@ -38,6 +38,44 @@ fn keys_that_have_ended_take_no_memory() {
 }
 
 #[test]
+fn work_does_not_grow_with_the_square_of_the_keys() {
+    const KEYS: u64 = 20_000;
+    let now = Instant::now();
+    let batch = Batch { max_events: KEYS as usize, max_bytes: usize::MAX, max_wait: Duration::ZERO };
+    let filled = |batch| {
+        let mut backlog = Backlog::new(Rules { ordered: true, batch, evicts: true });
+        (0..KEYS).for_each(|number| {
+            backlog.push(Parcel { number, key: number, bytes: 1, kind: 0, attempts: 0 }, number, now);
+        });
+        backlog
+    };
+    let (mut backlog, filling) = timed(|| filled(None));
+    let ((), evicting) = timed(|| {
+        (0..KEYS).for_each(|number| assert_eq!(backlog.evict(now).map(|parcel| parcel.number), Some(number)));
+    });
+    let mut backlog = filled(Some(batch));
+    let ((), ending) = timed(|| {
+        let lot = backlog.next(now).unwrap();
+        backlog.split(lot, now);
+        let mut half = backlog.next(now).unwrap();
+        assert_eq!(backlog.finish_some(&mut half, |parcel| parcel.number % 2 == 0, now).len() as u64, KEYS / 4);
+        assert_eq!(backlog.finish(half, now).len() as u64, KEYS / 4);
+    });
+    assert!(evicting.max(ending) < 3 * filling, "filling took {filling:?}, evicting {evicting:?}, ending {ending:?}");
+}
+
+/// What comes of it, and the processor's time it took, where that is to be had: the machine may be busy with other things.
+fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
+    let spent = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    };
+    let (began, before) = (Instant::now(), spent());
+    let result = work();
+    (result, spent().zip(before).map_or(began.elapsed(), |(after, before)| after - before))
+}
+
+#[test]
 fn fresh_ones_and_those_whose_time_has_come_take_turns() {
     let now = Instant::now();
     let mut backlog = Backlog::new(Rules { ordered: false, batch: None, evicts: false });
