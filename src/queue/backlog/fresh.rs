@@ -60,13 +60,13 @@ impl<T: Item> Fresh<T> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn items(&self) -> impl Iterator<Item = &T> {
+    /// All that are there, in no order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry<T>> {
         let (line, strands) = match self {
             Fresh::Line(run) => (Some(run), None),
             Fresh::Strands { strands, .. } => (None, Some(strands.values().map(|strand| &strand.run))),
         };
-        line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| run.entries.iter().map(|entry| &entry.item))
+        line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| &run.entries)
     }
 
     /// The one that came first.

@@ -12,14 +12,16 @@ pub struct Lot<T> {
     pub id: Option<Box<str>>,
     /// The other half of what this one was split from, where it must wait for this one.
     pub(super) then: Option<Box<Lot<T>>>,
+    /// Its keys are those of an order that is no longer in force.
+    pub(super) is_outdated: bool,
 }
 
 impl<T> Lot<T> {
     pub(super) fn of(entries: SmallVec<[Entry<T>; 1]>) -> Lot<T> {
-        Lot { entries, id: None, then: None }
+        Lot { entries, id: None, then: None, is_outdated: false }
     }
 
-    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> {
+    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> + Clone {
         self.entries.iter().map(|entry| &entry.item)
     }
 
