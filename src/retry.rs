@@ -334,6 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_is_capped_by_max_delay_for_the_delivery_and_for_the_endpoint() {
+        let mut policy = policy(Waits::Fixed { attempts: 9, delay: SECOND });
+        policy.jitter = 0.5;
+        let failure = Failure { retry_after: Some(3600 * SECOND), ..failure(ErrorCode::Status(503)) };
+        for (random, wait) in [(0.0, 600), (0.5, 750), (1.0, 900)] {
+            assert_eq!(judge(&failure, &policy, 1, SECOND, random), Verdict::RetryIn(wait * SECOND), "jitter is only added");
+        }
+        assert_eq!(pause(&failure, &policy), Some(600 * SECOND));
+    }
+
+    #[test]
     fn retry_after_is_seconds_or_a_date_and_nothing_else() {
         let now = SystemTime::UNIX_EPOCH + 784_111_777 * SECOND;
         assert_eq!(retry_after("120", now), Some(120 * SECOND));

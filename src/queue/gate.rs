@@ -219,4 +219,74 @@ mod tests {
         gate.land(after);
         assert_eq!(gate.may_start(&pace, now), May::Start);
     }
+
+    fn breaking(failures: u32) -> Pace {
+        Pace { breaker: Some(Breaker { failures, pause: SECOND }), ..Pace::default() }
+    }
+
+    #[test]
+    fn who_starts_a_little_late_delays_nobody_and_who_starts_much_later_has_no_credit() {
+        let interval = Duration::from_millis(10);
+        let pace = Pace { interval: Some(interval), ..Pace::default() };
+        let (mut gate, start) = (Gate::default(), Instant::now());
+        gate.start(&pace, start);
+        gate.start(&pace, start + interval + LATENESS);
+        assert_eq!(gate.may_start(&pace, start + interval + LATENESS), May::At(start + 2 * interval));
+        let later = start + 2 * interval + 2 * LATENESS;
+        gate.start(&pace, later);
+        assert_eq!(gate.may_start(&pace, later), May::At(later + interval));
+    }
+
+    #[test]
+    fn whatever_a_receiver_answers_but_a_transient_failure_ends_a_row_of_these() {
+        let (pace, now) = (breaking(2), Instant::now());
+        let answers: [fn(&mut Gate, &Pace); 3] = [
+            |gate, _| {
+                gate.hear();
+            },
+            |gate, pace| {
+                gate.refuse(pace);
+            },
+            |gate, _| {
+                gate.succeed();
+            },
+        ];
+        for answer in answers {
+            let mut gate = Gate::default();
+            gate.fail(&pace, None, None, now);
+            answer(&mut gate, &pace);
+            assert_eq!((gate.fail(&pace, None, None, now), gate.paused_until()), (None, None));
+            assert_eq!(gate.fail(&pace, None, None, now), Some(Turn::Pause(now + SECOND)));
+        }
+    }
+
+    #[test]
+    fn a_pause_is_never_shortened_and_no_answer_ends_it() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let mut gate = Gate::default();
+        for (asked, until) in [(30, 30), (10, 30), (40, 40)] {
+            gate.fail(&pace, Some(asked * SECOND), None, now);
+            assert_eq!(gate.paused_until(), Some(now + until * SECOND));
+        }
+        assert_eq!((gate.succeed(), gate.hear(), gate.refuse(&pace)), (None, None, [None, None]));
+        assert_eq!(gate.paused_until(), Some(now + 40 * SECOND));
+        assert_eq!(gate.pass(now + 40 * SECOND), Some(Turn::Resume));
+    }
+
+    #[test]
+    fn after_a_probe_that_fails_there_is_another_pause_and_another_probe() {
+        let (pace, mut now) = (breaking(1), Instant::now());
+        let mut gate = Gate::default();
+        gate.fail(&pace, None, None, now);
+        for _ in 0..3 {
+            now += SECOND;
+            assert_eq!(gate.pass(now), None, "nothing says that the receiver is back");
+            let probe = gate.start(&pace, now);
+            assert!(probe.is_some());
+            assert_eq!(gate.may_start(&pace, now), May::Later);
+            assert_eq!(gate.fail(&pace, None, probe, now), None, "of one more pause nobody needs to hear");
+            gate.land(probe);
+            assert_eq!(gate.paused_until(), Some(now + SECOND));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     Lane,
     departures::{age, number_of},
     flights::Flight,
+    key,
 };
 use crate::{
     deliver::{Transport, attempt::Done},
@@ -37,7 +38,8 @@ struct Attempted<'a> {
 
 impl<T: Transport> Lane<T> {
     pub(super) fn land(&mut self, place: usize, done: Option<Done<T::Connection>>, now: Instant) {
-        let Some(flight) = self.flights.remove(place) else { return };
+        let Some(mut flight) = self.flights.remove(place) else { return };
+        self.backlog.update(&mut flight.lot, |delivery| key(&self.endpoint.order, delivery));
         self.tell_in_flight();
         let done = done.unwrap_or_else(Done::panicked);
         if let Some(kept) = done.connection {

@@ -103,16 +103,8 @@ impl<T: Transport> Lane<T> {
     }
 
     fn take_idle(&mut self, now: Instant) -> Option<Kept<T::Connection>> {
-        // The one used last is the least likely to have been closed.
-        while let Some(Idle { kept, since }) = self.idle.pop() {
-            if now >= since + self.endpoint.idle_timeout {
-                // Behind it there are only such as were idle for longer.
-                self.idle.clear();
-            } else if now < kept.dialled + OLDEST {
-                return Some(kept);
-            }
-        }
-        None
+        // The one used last is the least likely to have been closed; those idle for too long were closed as time passed.
+        std::iter::from_fn(|| self.idle.pop()).map(|idle| idle.kept).find(|kept| now < kept.dialled + OLDEST)
     }
 
     pub(super) fn keep(&mut self, kept: Kept<T::Connection>, dialled_for: &Endpoint, now: Instant) {

@@ -136,6 +136,10 @@ impl<T: Transport> Lane<T> {
                 }
                 return self.leftovers(now);
             }
+            if !self.backlog.is_in_order() {
+                self.put_in_order();
+                tokio::task::yield_now().await;
+            }
             let alarm = self.alarm(now);
             now = poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
         }
@@ -165,6 +169,9 @@ impl<T: Transport> Lane<T> {
                 let now = clock();
                 orders.drain(..).for_each(|order| self.obey(order, now));
             }
+        }
+        if !self.backlog.is_in_order() {
+            clock();
         }
         if let Some(now) = happened {
             return Poll::Ready(now);

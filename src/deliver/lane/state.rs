@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::time::Instant as Clock;
@@ -12,7 +12,7 @@ use crate::{
     deliver::Transport,
     endpoint::Endpoint,
     log::{self, record},
-    queue::{Condition, Delivery, Recalled, Status, Turn},
+    queue::{Condition, Recalled, Status, Turn},
 };
 
 /// Why the endpoint is disabled.
@@ -50,14 +50,26 @@ impl<T: Transport> Lane<T> {
             let turn = self.gate.reset(&self.endpoint.pace, now);
             self.turn(turn);
         }
-        if before.order != self.endpoint.order || rules(&before) != rules(&self.endpoint) {
-            let order = &self.endpoint.order;
-            let key = |delivery: &Delivery| key(order, delivery);
-            self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
+        if before.order != self.endpoint.order {
+            self.backlog.reorder(rules(&self.endpoint), self.flights.lots_mut());
+        } else if rules(&before) != rules(&self.endpoint) {
+            self.backlog.adapt(rules(&self.endpoint));
         }
         self.tell_in_flight();
         if before != self.endpoint {
             self.enable(OTHER_SETTINGS);
+        }
+    }
+
+    /// Gives what waits its place in an order that was changed, for as long as others can be let wait.
+    pub(super) fn put_in_order(&mut self) {
+        let began = Clock::now();
+        for _ in 0..PLACED {
+            let order = &self.endpoint.order;
+            self.backlog.place_next(|delivery| key(order, delivery), self.flights.lots_mut(), began.into_std());
+            if self.backlog.is_in_order() || began.elapsed() >= HOLD_UP {
+                return;
+            }
         }
     }
 
@@ -142,3 +154,7 @@ impl<T: Transport> Lane<T> {
 
 /// Why an endpoint is enabled that was disabled with other settings.
 const OTHER_SETTINGS: &str = "its settings changed";
+
+/// How long one lane may hold up all others, and how many deliveries it looks at meanwhile.
+const HOLD_UP: Duration = Duration::from_micros(500);
+const PLACED: usize = 256;

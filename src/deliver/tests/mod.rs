@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use self::world::{Dialled, Reply, World, endpoint, seconds, whole_seconds};
 use crate::{
-    endpoint::{Endpoint, HeaderText, Target},
+    endpoint::{Auth, Batch, Endpoint, HeaderText, OAuth2, Target},
     retry::{Policy, Waits},
     sign::{Scheme, Secret, Signer},
 };
@@ -654,6 +654,64 @@ async fn an_inactive_endpoint_is_not_tried_while_draining() {
     world.drain(seconds(300));
     let ended = world.ended().await;
     assert_eq!((ended.left, ended.at.as_secs()), (vec![("e-1".to_owned(), 0)], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_become_too_old_while_it_waited_is_not_tried_again() {
+    let both = Batch { max_events: 2, max_bytes: 1 << 20, max_wait: Duration::ZERO };
+    for (batch, requests) in [(None, 1), (Some(both), 2)] {
+        let aged = |max_age| {
+            let retry = Policy { max_age, ..endpoint().retry };
+            Endpoint { batch, headers: Vec::new(), retry, ..endpoint() }
+        };
+        let world = World::start(aged(None), nth(|n| Reply::Status(if n == 1 { 500 } else { 200 })));
+        world.post_accepted("old", SystemTime::now() - seconds(900));
+        if requests == 2 {
+            world.post("new");
+        }
+        world.received(1).await;
+        world.settled().await;
+        world.settle(aged(Some(seconds(300))));
+        let ended = world.finished().await;
+        assert_eq!(ended.given_up(), [("old", "max_age", 1)]);
+        let seen = ended.receiver.so_far();
+        assert_eq!((seen.len(), ended.telling("delivered").len()), (requests, requests - 1));
+        assert!(seen.len() == 1 || seen[0].id != seen[1].id, "another batch is no repetition");
+        assert_eq!(ended.held, (0, 0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_answers_that_do_not_end_no_more_are_read_at_once_than_may_be_under_way() {
+    let world = World::start(Endpoint { concurrency: 2, ..endpoint() }, |_| Reply::Endless);
+    (0..6).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(6).await;
+    world.settled().await;
+    assert_eq!(world.receiver.closed().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_used_until_the_auth_changes() {
+    let auth = |who| {
+        let target = Target::parse("http://auth.example/token", false).unwrap();
+        let authorization = HeaderValue::from_static(who);
+        let auth = OAuth2 { target, authorization, body: bytes::Bytes::new(), secrets: Vec::new() };
+        Endpoint { auth: Some(Auth::OAuth2(std::sync::Arc::new(auth))), ..one_at_a_time() }
+    };
+    let reply = |seen: world::Seen| match &*seen.path {
+        "/token" => Reply::Saying(200, format!("{{\"access_token\": \"of-{}\"}}", seen.header("authorization"))),
+        _ => Reply::Status(200),
+    };
+    let world = World::start(auth("a"), reply);
+    for (n, who) in ["a", "a", "b"].into_iter().enumerate() {
+        world.settle(Endpoint { timeout: seconds(9 - n as u64), ..auth(who) });
+        world.post(&format!("e-{n}"));
+        world.settled().await;
+    }
+    let seen = world.received(5).await;
+    let told: Vec<_> = seen.iter().map(|seen| (&*seen.path, seen.header("authorization"))).collect();
+    let [first, second] = ["Bearer of-a", "Bearer of-b"].map(|token| ("/hook", token));
+    assert_eq!(told, [("/token", "a"), first, first, ("/token", "b"), second]);
 }
 
 /// What may happen to a lane.

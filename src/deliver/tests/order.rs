@@ -6,12 +6,13 @@ use http::HeaderValue;
 
 use super::{
     ids, nth,
-    world::{Reply, Seen, World, endpoint, seconds, whole_seconds},
+    world::{Dialled, Reply, Seen, World, endpoint, seconds, whole_seconds},
 };
 use crate::{
     encode::{Format, Shape},
     endpoint::{Batch, Bounds, Endpoint, Sequence, WhenFull},
     envelope::Envelope,
+    transform::Library,
 };
 
 fn fifo() -> Endpoint {
@@ -339,4 +340,49 @@ async fn the_bytes_of_what_is_under_way_make_no_room() {
     assert_eq!([3800 - each, 3000 - each].map(|bytes| world.is_full(bytes)), [false; 2]);
     assert!(world.is_full(4097 - each));
     assert_eq!(world.finished().await.ids("delivered"), ["e-0", "e-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_keeps_its_id_over_a_reload_that_leaves_the_order_as_it_is() {
+    let world = World::start(batching(3), nth(|n| Reply::Status(if n == 1 { 503 } else { 200 })));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.settled().await;
+    let batch = Batch { max_events: 4, max_bytes: 1 << 20, max_wait: seconds(9) };
+    let queue = Bounds { when_full: WhenFull::DropOldest, ..batching(3).queue };
+    world.settle(Endpoint { batch: Some(batch), queue, ..batching(3) });
+    let seen = world.received(2).await;
+    assert_eq!((&seen[0].id, &seen[0].body), (&seen[1].id, &seen[1].body));
+    assert_eq!(whole_seconds(&seen), [0, 60]);
+    assert_eq!(world.finished().await.telling("delivered").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_larger_than_is_allowed_now_comes_back_one_by_one() {
+    let world = World::start(batching(3), nth(|n| Reply::Status(if n == 1 { 503 } else { 200 })));
+    (0..3).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(1).await;
+    world.settled().await;
+    world.settle(batching(2));
+    assert_eq!(elements(&world.received(4).await), [3, 1, 1, 1]);
+    assert_eq!(world.finished().await.ids("delivered"), ["e-0", "e-1", "e-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_changed_order_is_put_into_force_others_have_their_turn() {
+    const EVENTS: usize = 4000;
+    let reply = |seen: Seen| if seen.id == "e-0" { Reply::Hang } else { Reply::Status(200) };
+    let world = World::start_with(fifo(), reply, |_| Dialled::AtOnce);
+    (0..EVENTS).for_each(|n| world.post_saying(&format!("e-{n}")));
+    world.received(1).await;
+    world.settled().await;
+    let order = Sequence::Keyed(Arc::new(Library::new().compile(".data").unwrap()));
+    world.settle(Endpoint { order, concurrency: EVENTS, ..endpoint() });
+    let mut before = 1;
+    while before < EVENTS {
+        tokio::task::yield_now().await;
+        let now = world.receiver.so_far().len();
+        assert!(now - before <= EVENTS / 4, "{} of them held everything up", now - before);
+        before = now;
+    }
 }

@@ -1,6 +1,9 @@
 //! How fast attempts come, and when a receiver is left alone.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     ids, nth,
@@ -8,8 +11,8 @@ use super::{
 };
 use crate::{
     endpoint::{Batch, Breaker, Digest, Endpoint, Pace, Sequence},
-    queue::Condition,
-    retry::On,
+    queue::{Condition, Register},
+    retry::{On, Waits},
 };
 
 fn rated(interval: Duration) -> Endpoint {
@@ -212,4 +215,97 @@ async fn a_status_tells_what_waits_and_for_how_long() {
     assert_eq!(status.oldest_waiting.map(|age| age.as_secs()), Some(70));
     assert!(status.bytes > 0 && status.last_error.is_none());
     assert_eq!(ids(&world.receiver.so_far()), ["e-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_split_ends_a_row_of_transient_failures() {
+    let batch = Some(Batch { max_events: 2, max_bytes: 1 << 20, max_wait: Duration::ZERO });
+    let replies = [503, 400, 503, 200];
+    let endpoint = Endpoint { batch, headers: Vec::new(), concurrency: 1, ..breaking(2) };
+    let world = World::start(endpoint, nth(move |n| Reply::Status(*replies.get(n - 1).unwrap_or(&200))));
+    (0..2).for_each(|n| world.post(&format!("e-{n}")));
+    world.received(5).await;
+    assert!(world.finished().await.telling("paused").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_over_at_its_time_also_where_nothing_waits() {
+    let mut endpoint = endpoint();
+    endpoint.retry.waits = Waits::Schedule([].into());
+    let world = World::start(endpoint, |_| Reply::Asking(503, "120"));
+    world.post("e-0");
+    world.received(1).await;
+    tokio::time::sleep(seconds(119)).await;
+    assert!(matches!(world.status().await.condition, Condition::Paused { .. }));
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(world.status().await.condition, Condition::Enabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_enabled_is_not_paused_any_more_either() {
+    let reply = |seen: Seen| match seen.id.as_str() {
+        "asks" => Reply::Asking(503, "3600"),
+        "gone" => Reply::After(seconds(5), 410),
+        _ => Reply::Status(200),
+    };
+    let world = World::start(endpoint(), reply);
+    ["asks", "gone"].into_iter().for_each(|id| world.post(id));
+    world.received(2).await;
+    tokio::time::sleep(seconds(6)).await;
+    assert!(world.account.is_disabled());
+    world.enable();
+    world.settled().await;
+    world.post("e-0");
+    assert_eq!(world.received(3).await[2].at.as_secs(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_enabled_again_is_so_after_a_restart() {
+    let world = World::start(disabling(1), |_| Reply::Status(404));
+    world.post("e-0");
+    world.received(1).await;
+    world.settled().await;
+    assert!(world.account.is_disabled());
+    world.enable();
+    world.settled().await;
+    let world = world.restarted(disabling(1), |_| Reply::Status(200)).await;
+    assert!(!world.account.is_disabled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_for_which_an_endpoint_was_disabled_before_a_restart_counts() {
+    let endpoint = || Endpoint { resume_after: Some(seconds(600)), ..disabling(1) };
+    let register = Arc::new(Register::default());
+    register.note(&endpoint(), "the receiver answered 410 Gone", SystemTime::now() - seconds(500));
+    let world = World::start_knowing(endpoint(), |_| Reply::Status(200), register);
+    tokio::time::sleep(seconds(90)).await;
+    assert!(world.account.is_disabled());
+    tokio::time::sleep(seconds(20)).await;
+    assert!(!world.account.is_disabled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_in_the_config_again_is_enabled() {
+    let reply = |seen: Seen| if seen.id == "gone" { Reply::Status(410) } else { Reply::After(seconds(5), 200) };
+    let world = World::start(endpoint(), reply);
+    ["gone", "under way"].into_iter().for_each(|id| world.post(id));
+    world.received(2).await;
+    world.settled().await;
+    world.retire();
+    world.settled().await;
+    assert!(world.account.is_disabled());
+    assert!(world.reopen().await);
+    assert!(!world.account.is_disabled());
+    assert_eq!(world.finished().await.telling("enabled")[0]["reason"], "it is in the config again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_has_its_jitter() {
+    for (random, wait) in [((|| 0.0) as fn() -> f64, 30), (|| 0.5, 60), (|| 1.0, 90)] {
+        let mut endpoint = endpoint();
+        endpoint.retry.jitter = 0.5;
+        let world = World::start_drawing(endpoint, |seen| Reply::Status(if seen.attempt() == 1 { 500 } else { 200 }), random);
+        world.post("e-0");
+        assert_eq!(whole_seconds(&world.received(2).await), [0, wait]);
+    }
 }

@@ -193,7 +193,8 @@ impl Transport for Wire {
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
         let seen = Seen {
             at: self.0.now(),
-            id: request.headers()[pipeline::WEBHOOK_ID].to_str().unwrap().to_owned(),
+            // Who asks for a token has none.
+            id: request.headers().get(pipeline::WEBHOOK_ID).map_or("", |id| id.to_str().unwrap()).to_owned(),
             connection: link.number,
             dialled: link.dialled.clone(),
             path: request.uri().to_string(),
@@ -307,14 +308,33 @@ impl World {
         reply: impl Fn(Seen) -> Reply + Send + Sync + 'static,
         dialled: impl Fn(usize) -> Dialled + Send + Sync + 'static,
     ) -> World {
-        World::build(endpoint, Box::new(reply), Box::new(dialled), None)
+        World::build(endpoint, Box::new(reply), Box::new(dialled), Arc::default(), || 0.5)
+    }
+
+    /// With another draw for each jitter than the middle one.
+    pub(super) fn start_drawing(
+        endpoint: Endpoint,
+        reply: impl Fn(Seen) -> Reply + Send + Sync + 'static,
+        random: fn() -> f64,
+    ) -> World {
+        World::build(endpoint, Box::new(reply), Box::new(|_| Dialled::AtOnce), Arc::default(), random)
+    }
+
+    /// With what an earlier process has left of who is disabled.
+    pub(super) fn start_knowing(
+        endpoint: Endpoint,
+        reply: impl Fn(Seen) -> Reply + Send + Sync + 'static,
+        register: Arc<Register>,
+    ) -> World {
+        World::build(endpoint, Box::new(reply), Box::new(|_| Dialled::AtOnce), register, || 0.5)
     }
 
     fn build(
         endpoint: Endpoint,
         reply: Script<Seen, Reply>,
         dialled: Script<usize, Dialled>,
-        register: Option<Arc<Register>>,
+        register: Arc<Register>,
+        random: fn() -> f64,
     ) -> World {
         let receiver = Arc::new(Receiver {
             began: Clock::now(),
@@ -335,8 +355,7 @@ impl World {
         ledger.resize(1 << 30, 1);
         let account = Account::open(&ledger, endpoint.queue);
         let transport = Arc::new(Wire(Arc::clone(&receiver)));
-        let register = register.unwrap_or_default();
-        let around = Surroundings { transport, log, dead_letters, register, random: || 0.5 };
+        let around = Surroundings { transport, log, dead_letters, register, random };
         let endpoint = Arc::new(endpoint);
         let (handle, lane) = Lane::open(Arc::clone(&endpoint), Arc::clone(&account), around.clone());
         World { folder, around, receiver, account, ledger, endpoint: Mutex::new(endpoint), handle, lane }
@@ -412,7 +431,7 @@ impl World {
         let register = Arc::clone(&self.around.register);
         self.drain(Duration::ZERO);
         self.ended().await;
-        World::build(endpoint, Box::new(reply), Box::new(|_| Dialled::After(Duration::ZERO)), Some(register))
+        World::start_knowing(endpoint, reply, register)
     }
 
     pub(super) fn settle(&self, endpoint: Endpoint) {

@@ -5,21 +5,22 @@ use std::{
     time::Instant,
 };
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
-use super::{Entry, Item};
+use super::{Entries, Entry, Item, turns::Turns};
 use crate::queue::room;
 
 /// Entries in one line, or in a strand for each key.
 ///
-/// **Invariant:** a strand is there as long as it has entries or is busy; `ready` names those that are not busy, once each.
+/// **Invariant:** a strand is there as long as it has entries or is busy; `ready` names those that are not busy, once each, and
+/// each of them knows its turn.
 #[derive(Debug)]
 pub(super) enum Fresh<T> {
     Line(Run<T>),
     Strands {
         strands: HashMap<u64, Strand<T>>,
         /// Keys that are free and have entries.
-        ready: VecDeque<u64>,
+        ready: Turns,
         /// Of those that are free, and their bytes.
         events: usize,
         bytes: usize,
@@ -34,6 +35,8 @@ pub(super) struct Strand<T> {
     run: Run<T>,
     /// Lots of this key that have not ended: several only where the order was changed meanwhile.
     busy: u32,
+    /// Among those that are ready, if it is one of them.
+    turn: u64,
 }
 
 /// Entries in the order they came.
@@ -47,7 +50,7 @@ impl<T: Item> Fresh<T> {
     pub(super) fn new(ordered: bool) -> Fresh<T> {
         match ordered {
             false => Fresh::Line(Run::default()),
-            true => Fresh::Strands { strands: HashMap::new(), ready: VecDeque::new(), events: 0, bytes: 0, waiting: 0 },
+            true => Fresh::Strands { strands: HashMap::new(), ready: Turns::default(), events: 0, bytes: 0, waiting: 0 },
         }
     }
 
@@ -58,13 +61,13 @@ impl<T: Item> Fresh<T> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn items(&self) -> impl Iterator<Item = &T> {
+    /// All that are there, in no order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry<T>> {
         let (line, strands) = match self {
             Fresh::Line(run) => (Some(run), None),
             Fresh::Strands { strands, .. } => (None, Some(strands.values().map(|strand| &strand.run))),
         };
-        line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| run.entries.iter().map(|entry| &entry.item))
+        line.into_iter().chain(strands.into_iter().flatten()).flat_map(|run| &run.entries)
     }
 
     /// The one that came first.
@@ -98,7 +101,7 @@ impl<T: Item> Fresh<T> {
                 if is_free {
                     (*events, *bytes) = (*events + 1, *bytes + size);
                     if strand.run.entries.len() == 1 {
-                        ready.push_back(key);
+                        strand.turn = ready.add(key);
                     }
                 }
                 is_free && strand.run.entries.len() == 1
@@ -123,7 +126,7 @@ impl<T: Item> Fresh<T> {
         match self {
             Fresh::Line(run) => apart(run),
             Fresh::Strands { strands, ready, .. } => {
-                ready.front().and_then(|key| strands.get(key)).is_some_and(|s| apart(&s.run))
+                ready.next().and_then(|key| strands.get(&key)).is_some_and(|s| apart(&s.run))
             }
         }
     }
@@ -132,41 +135,45 @@ impl<T: Item> Fresh<T> {
     pub(super) fn since(&self) -> Option<Instant> {
         match self {
             Fresh::Line(run) => run.entries.front(),
-            Fresh::Strands { strands, ready, .. } => strands.get(ready.front()?)?.run.entries.front(),
+            Fresh::Strands { strands, ready, .. } => strands.get(&ready.next()?)?.run.entries.front(),
         }
         .map(|entry| entry.ready)
     }
 
     /// Takes at most so many that can stand in one batch and whose time has come, and at least one if there is one; their keys
     /// are busy then.
-    pub(super) fn take(&mut self, events: usize, bytes: usize, now: Instant) -> SmallVec<[Entry<T>; 1]> {
+    pub(super) fn take(&mut self, events: usize, bytes: usize, now: Instant) -> Entries<T> {
         match self {
             Fresh::Line(run) => {
-                let Some(first) = run.pop() else { return SmallVec::new() };
+                let Some(first) = run.pop() else { return Entries::new() };
+                let mut room = bytes.saturating_sub(first.item.bytes());
                 let mut taken = smallvec![first];
-                run.join(&mut taken, events, bytes, now);
+                run.join(&mut taken, events, &mut room, now);
                 room::give_back(&mut run.entries);
                 taken
             }
             Fresh::Strands { strands, ready, events: all_events, bytes: all_bytes, waiting } => {
-                let mut taken: SmallVec<[Entry<T>; 1]> = SmallVec::new();
-                while let Some(key) = ready.front().copied() {
+                let mut taken: Entries<T> = Entries::new();
+                let mut room = bytes;
+                while let Some(key) = ready.next() {
                     let Some(strand) = strands.get_mut(&key) else { break };
                     let before = (strand.run.entries.len(), strand.run.bytes);
                     let had = taken.len();
-                    if taken.is_empty() {
-                        taken.extend(strand.run.pop());
+                    if taken.is_empty()
+                        && let Some(first) = strand.run.pop()
+                    {
+                        room = room.saturating_sub(first.item.bytes());
+                        taken.push(first);
                     }
-                    strand.run.join(&mut taken, events, bytes, now);
+                    strand.run.join(&mut taken, events, &mut room, now);
                     if taken.len() == had {
                         break;
                     }
                     strand.occupy();
-                    ready.pop_front();
+                    ready.withdraw(strand.turn);
                     (*all_events, *all_bytes) = (*all_events - before.0, *all_bytes - before.1);
                 }
                 *waiting -= taken.len();
-                room::give_back(ready);
                 taken
             }
         }
@@ -185,7 +192,7 @@ impl<T: Item> Fresh<T> {
                     return None;
                 }
                 (*events, *bytes) = (*events - strand.run.entries.len(), *bytes - strand.run.bytes);
-                ready.retain(|free| *free != key);
+                ready.withdraw(strand.turn);
                 *waiting -= 1;
                 let entry = strand.run.pop();
                 strand.occupy();
@@ -218,7 +225,7 @@ impl<T: Item> Fresh<T> {
         }
         let run = &strand.get().run;
         (*events, *bytes) = (*events + run.entries.len(), *bytes + run.bytes);
-        ready.push_back(key);
+        strand.get_mut().turn = ready.add(key);
         true
     }
 
@@ -233,8 +240,8 @@ impl<T: Item> Fresh<T> {
                 if strand.busy == 0 {
                     (*events, *bytes) = (*events - 1, *bytes - entry.item.bytes());
                     if strand.run.entries.is_empty() {
+                        ready.withdraw(strand.turn);
                         strands.remove(&key);
-                        ready.retain(|free| *free != key);
                     }
                 }
                 Some(entry)
@@ -250,7 +257,7 @@ impl<T: Item> Fresh<T> {
                 let entries = strands.values_mut().flat_map(|strand| std::mem::take(&mut strand.run).entries).collect();
                 strands.retain(|_, strand| strand.busy > 0);
                 strands.shrink_to_fit();
-                *ready = VecDeque::new();
+                *ready = Turns::default();
                 (*events, *bytes, *waiting) = (0, 0, 0);
                 entries
             }
@@ -290,21 +297,20 @@ impl<T: Item> Run<T> {
         self.entries.pop_back().inspect(|entry| self.bytes -= entry.item.bytes())
     }
 
-    /// Moves on to `taken` what fits there, in order.
-    fn join(&mut self, taken: &mut SmallVec<[Entry<T>; 1]>, events: usize, bytes: usize, now: Instant) {
+    /// Moves on to `taken` what fits there, in order: up to so many in all, and bytes for which there is room.
+    fn join(&mut self, taken: &mut Entries<T>, events: usize, room: &mut usize, now: Instant) {
         if events <= taken.len() {
             return;
         }
-        let mut room = bytes.saturating_sub(taken.iter().map(|entry| entry.item.bytes()).sum());
         let fits = |entry: &Entry<T>, taken: &[Entry<T>], room: usize| {
             taken.len() < events
                 && entry.ready <= now
                 && entry.item.bytes() <= room
                 && taken.first().is_some_and(|first| first.item.mixes_with(&entry.item))
         };
-        while self.entries.front().is_some_and(|entry| fits(entry, taken, room)) {
+        while self.entries.front().is_some_and(|entry| fits(entry, taken, *room)) {
             let Some(entry) = self.pop() else { break };
-            room -= entry.item.bytes();
+            *room -= entry.item.bytes();
             taken.push(entry);
         }
     }
@@ -323,7 +329,7 @@ impl<T> Default for Run<T> {
 
 impl<T> Default for Strand<T> {
     fn default() -> Strand<T> {
-        Strand { run: Run::default(), busy: 0 }
+        Strand { run: Run::default(), busy: 0, turn: 0 }
     }
 }
 

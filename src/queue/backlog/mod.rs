@@ -10,10 +10,15 @@
 
 mod fresh;
 mod lot;
+mod reorder;
 #[cfg(test)]
 pub(super) mod simulation;
+mod turns;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    time::Instant,
+};
 
 use smallvec::{SmallVec, smallvec};
 
@@ -53,6 +58,9 @@ struct Entry<T> {
     ready: Instant,
 }
 
+/// Most lots are of one.
+type Entries<T> = SmallVec<[Entry<T>; 1]>;
+
 /// An endpoint's deliveries that are not being attempted.
 #[derive(Debug)]
 pub struct Backlog<T> {
@@ -61,6 +69,12 @@ pub struct Backlog<T> {
     parked: BTreeMap<Due, Lot<T>>,
     /// Tried while draining, in vain.
     held: Vec<Lot<T>>,
+    /// In the order they came: since the order has changed they have no place among these others.
+    unplaced: VecDeque<Entry<T>>,
+    /// How many lots are out whose keys are those of an order of before: until all have new ones, no entry gets its place.
+    outdated: usize,
+    /// What came before this was given its key by an order of before.
+    reordered: u64,
     /// Where each waiting entry is, by its age; kept only where the oldest may be asked for.
     places: BTreeMap<u64, Place>,
     arrived: u64,
@@ -77,6 +91,7 @@ type Due = (Instant, u64);
 enum Place {
     Fresh(u64),
     Parked(Due),
+    Unplaced,
 }
 
 impl<T: Item> Backlog<T> {
@@ -86,6 +101,9 @@ impl<T: Item> Backlog<T> {
             fresh: Fresh::new(rules.ordered),
             parked: BTreeMap::new(),
             held: Vec::new(),
+            unplaced: VecDeque::new(),
+            outdated: 0,
+            reordered: 0,
             places: BTreeMap::new(),
             arrived: 0,
             parked_ever: 0,
@@ -96,18 +114,18 @@ impl<T: Item> Backlog<T> {
 
     /// Whether nothing waits; what is held does not count.
     pub fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.parked.is_empty()
+        self.fresh.is_empty() && self.parked.is_empty() && self.unplaced.is_empty()
     }
 
     /// Whether nothing could go out, now or later, unless a lot that is out comes back first.
     pub fn is_stuck(&self) -> bool {
-        self.fresh.available().0 == 0 && self.parked.is_empty()
+        self.fresh.available().0 == 0 && self.parked.is_empty() && self.is_in_order()
     }
 
     /// Of what waits, held or not, the one that came first.
     pub fn oldest(&self) -> Option<&T> {
         let parked = self.parked.values().chain(&self.held).filter_map(Lot::oldest);
-        parked.chain(self.fresh.oldest()).min_by_key(|entry| entry.seq).map(|entry| &entry.item)
+        parked.chain(self.fresh.oldest()).chain(self.unplaced.front()).min_by_key(|entry| entry.seq).map(|entry| &entry.item)
     }
 
     /// What waits, held or not, in no order.
@@ -119,14 +137,20 @@ impl<T: Item> Backlog<T> {
             chains.extend(lot.then.as_deref());
             at += 1;
         }
-        self.fresh.items().chain(chains.into_iter().flat_map(Lot::items))
+        let alone = self.fresh.entries().chain(&self.unplaced).map(|entry| &entry.item);
+        alone.chain(chains.into_iter().flat_map(Lot::items))
     }
 
     /// Adds one that has not been tried; it keeps its order among those of the same `key`.
     pub fn push(&mut self, item: T, key: u64, now: Instant) {
         let seq = self.arrived;
         self.arrived += 1;
-        self.wait(Entry { item, key, seq, ready: now }, now);
+        let entry = Entry { item, key, seq, ready: now };
+        if self.is_placed_up_to(seq) {
+            self.wait(entry, now);
+        } else {
+            self.stay_unplaced(entry);
+        }
     }
 
     /// The next to be tried now, if any is. Fresh ones and those whose time has come take turns.
@@ -169,14 +193,15 @@ impl<T: Item> Backlog<T> {
         self.end(lot, now).into_iter().map(|entry| entry.item).collect()
     }
 
-    fn end(&mut self, mut lot: Lot<T>, now: Instant) -> SmallVec<[Entry<T>; 1]> {
+    fn end(&mut self, mut lot: Lot<T>, now: Instant) -> Entries<T> {
         let then = lot.then.take();
-        if self.rules.ordered {
-            for key in lot.keys() {
-                if !then.as_ref().is_some_and(|then| then.has_key(key)) {
-                    self.release(key, now);
-                }
-            }
+        // One that is outdated keeps nothing busy.
+        if self.rules.ordered && !lot.is_outdated {
+            let free = match &then {
+                Some(then) => then.lacks(lot.keys()),
+                None => lot.keys(),
+            };
+            free.into_iter().for_each(|key| self.release(key, now));
         }
         if let Some(then) = then {
             self.park(*then, now);
@@ -187,20 +212,24 @@ impl<T: Item> Backlog<T> {
     /// Of a lot that is out these have ended, and the rest goes on without them; at least one must be left. `ended` is asked
     /// of each, in order.
     pub fn finish_some(&mut self, lot: &mut Lot<T>, ended: impl FnMut(&T) -> bool, now: Instant) -> Vec<T> {
-        let mut items = Vec::new();
-        let ended: SmallVec<[bool; 16]> = lot.items().map(ended).collect();
-        for at in (0..lot.entries.len()).rev() {
-            if lot.entries.len() > 1 && ended[at] {
-                items.push(self.take_out(lot, at, now));
-            }
+        let mut is_over: SmallVec<[bool; 16]> = lot.items().map(ended).collect();
+        if !is_over.contains(&true) {
+            return Vec::new();
         }
-        items.reverse();
-        items
+        if !is_over.contains(&false) {
+            is_over[0] = false;
+        }
+        let mut is_over = is_over.into_iter();
+        let (over, left): (Entries<T>, Entries<T>) =
+            std::mem::take(&mut lot.entries).into_iter().partition(|_| is_over.next() == Some(true));
+        lot.entries = left;
+        self.part(lot, lot::keys(&over), now);
+        over.into_iter().map(|entry| entry.item).collect()
     }
 
-    /// A lot is to be tried again at `due`; each of its own if batches are no longer wanted.
+    /// A lot is to be tried again at `due`; each of its own if so large a batch is no longer wanted.
     pub fn park(&mut self, lot: Lot<T>, due: Instant) {
-        if lot.entries.len() > 1 && self.rules.batch.is_none() {
+        if !self.fits(&lot) {
             return self.park_each(lot, due);
         }
         let due = (due, self.parked_ever);
@@ -211,18 +240,28 @@ impl<T: Item> Backlog<T> {
         self.parked.insert(due, lot);
     }
 
+    /// Whether a lot is what the rules in force allow.
+    fn fits(&self, lot: &Lot<T>) -> bool {
+        lot.entries.len() == 1
+            || self.rules.batch.is_some_and(|batch| {
+                let bytes = BRACKET + lot.items().map(Item::bytes).sum::<usize>();
+                lot.entries.len() <= batch.max_events && bytes <= batch.max_bytes
+            })
+    }
+
     /// Parks each entry alone, and those behind it too; where order matters the first of each key, and the others of that key
     /// wait in line.
     fn park_each(&mut self, lot: Lot<T>, due: Instant) {
-        let mut parked: SmallVec<[u64; 4]> = SmallVec::new();
+        let mut parked = HashSet::new();
         for entry in lot.into_entries() {
             let entry = Entry { ready: due, ..entry };
-            if self.rules.ordered && parked.contains(&entry.key) {
+            if !self.rules.ordered || parked.insert(entry.key) {
+                self.park(Lot::of(smallvec![entry]), due);
+            } else if self.is_placed_up_to(entry.seq) {
                 // Its key is busy, so that it is at the head of nothing yet.
                 self.line_up(entry);
             } else {
-                parked.push(entry.key);
-                self.park(Lot::of(smallvec![entry]), due);
+                self.stay_unplaced(entry);
             }
         }
     }
@@ -233,7 +272,7 @@ impl<T: Item> Backlog<T> {
         let second = Lot::of(entries.split_off(entries.len().div_ceil(2)).into_iter().collect());
         let mut first = Lot::of(entries.into_iter().collect());
         if self.rules.ordered {
-            first.then = Some(Box::new(Lot { then: lot.then, ..second }));
+            first.then = Some(Box::new(Lot { then: lot.then.take(), ..second }));
             self.park(first, now);
         } else {
             self.park(first, now);
@@ -256,6 +295,10 @@ impl<T: Item> Backlog<T> {
                 Some(entry.item)
             }
             Place::Parked(due) => self.evict_parked(due, seq, now),
+            Place::Unplaced => {
+                let at = self.unplaced.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+                self.unplaced.remove(at).map(|entry| entry.item)
+            }
         }
     }
 
@@ -266,37 +309,25 @@ impl<T: Item> Backlog<T> {
         entries.into_iter().map(|entry| entry.item).collect()
     }
 
-    /// Puts other rules in force; `key` says anew what keeps its order among what. `out` are the lots that are out.
-    ///
-    /// What waits for a retry goes on waiting for its time, but where the order changes batches are formed anew.
-    pub fn rearrange<'l>(
-        &mut self,
-        rules: Rules,
-        key: impl Fn(&T) -> u64,
-        out: impl Iterator<Item = &'l mut Lot<T>>,
-        now: Instant,
-    ) where
-        T: 'l,
-    {
-        let mut waiting = self.take_entries(now);
-        self.rules = rules;
-        self.fresh = Fresh::new(rules.ordered);
-        for lot in out {
-            lot.entries.iter_mut().for_each(|entry| entry.key = key(&entry.item));
-            lot.keys().into_iter().for_each(|key| self.fresh.occupy(key));
-            waiting.extend(lot.then.take().map(|then| then.into_entries()).into_iter().flatten());
-        }
-        waiting.sort_unstable_by_key(|entry| entry.seq);
-        for entry in waiting {
-            self.wait(Entry { key: key(&entry.item), ..entry }, now);
-        }
-    }
-
     fn wait(&mut self, entry: Entry<T>, now: Instant) {
         let key = entry.key;
         if self.line_up(entry) {
             self.advance(key, now);
         }
+    }
+
+    /// Whether all that came before this has its place in the order in force.
+    fn is_placed_up_to(&self, seq: u64) -> bool {
+        self.outdated == 0 && self.unplaced.front().is_none_or(|first| seq < first.seq)
+    }
+
+    /// While the order changes: an entry gets its place after those that came before it.
+    fn stay_unplaced(&mut self, entry: Entry<T>) {
+        if self.rules.evicts {
+            self.places.insert(entry.seq, Place::Unplaced);
+        }
+        let at = self.unplaced.partition_point(|other| other.seq < entry.seq);
+        self.unplaced.insert(at, entry);
     }
 
     /// Says whether it may be at the head of what may go out.
@@ -361,20 +392,19 @@ impl<T: Item> Backlog<T> {
         if lot.entries.len() == 1 {
             return self.finish(lot, now).pop();
         }
-        let evicted = self.take_out(&mut lot, at, now);
+        let evicted = lot.entries.remove(at);
+        self.part(&mut lot, smallvec![evicted.key], now);
         self.parked.insert(due, lot);
-        Some(evicted)
+        Some(evicted.item)
     }
 
-    /// Takes one of several out of a lot.
-    fn take_out(&mut self, lot: &mut Lot<T>, at: usize, now: Instant) -> T {
-        let entry = lot.entries.remove(at);
+    /// Some with these keys, sorted, were taken out of a lot.
+    fn part(&mut self, lot: &mut Lot<T>, keys: SmallVec<[u64; 1]>, now: Instant) {
         // What it is no longer must not pass for what it was.
         lot.id = None;
-        if self.rules.ordered && !lot.has_key(entry.key) {
-            self.release(entry.key, now);
+        if self.rules.ordered {
+            lot.lacks(keys).into_iter().for_each(|key| self.release(key, now));
         }
-        entry.item
     }
 
     /// Takes everything that waits; no key is busy but those of lots that are out.
@@ -391,6 +421,7 @@ impl<T: Item> Backlog<T> {
             }
         }
         entries.extend(self.fresh.take_all());
+        entries.extend(std::mem::take(&mut self.unplaced));
         self.places.clear();
         entries
     }

@@ -1,5 +1,6 @@
 //! A backlog and a gate, driven by seeds: whatever happens in whatever order, nothing is lost, doubled, out of order, over a
-//! limit or stuck. A seed that fails prints what it did; `SIMULATION_SEED=n cargo test simulation` does it again.
+//! limit or stuck. A seed that fails prints what it did; `SIMULATION_SEED=n cargo test simulation` does it again, and
+//! `SIMULATION_SEEDS=n` tries so many.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,13 +11,14 @@ use std::{
 use super::{Backlog, Item, Lot, Rules};
 use crate::{
     endpoint::{Batch, Breaker, Pace},
-    queue::gate::{Gate, LATENESS, May, Probe},
+    queue::gate::{Gate, LATENESS, May, Probe, Turn},
 };
 
 #[test]
 fn nothing_is_lost_doubled_out_of_order_over_a_bound_or_stuck() {
-    let only = std::env::var("SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in only.map_or(0..2000u64, |seed| seed..seed + 1) {
+    let asked = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let seeds = asked("SIMULATION_SEED").map_or(0..asked("SIMULATION_SEEDS").unwrap_or(4000), |seed| seed..seed + 1);
+    for seed in seeds {
         let mut world = World::new(seed);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.live()));
         assert!(ended.is_ok(), "seed {seed} fails. What happened:\n{}", world.trace);
@@ -35,6 +37,44 @@ fn keys_that_have_ended_take_no_memory() {
     }
     let super::Fresh::Strands { strands, ready, .. } = &backlog.fresh else { panic!("it keeps no order") };
     assert_eq!((strands.len(), ready.len()), (0, 0));
+}
+
+#[test]
+fn work_does_not_grow_with_the_square_of_the_keys() {
+    const KEYS: u64 = 20_000;
+    let now = Instant::now();
+    let batch = Batch { max_events: KEYS as usize, max_bytes: usize::MAX, max_wait: Duration::ZERO };
+    let filled = |batch| {
+        let mut backlog = Backlog::new(Rules { ordered: true, batch, evicts: true });
+        (0..KEYS).for_each(|number| {
+            backlog.push(Parcel { number, key: number, bytes: 1, kind: 0, attempts: 0 }, number, now);
+        });
+        backlog
+    };
+    let (mut backlog, filling) = timed(|| filled(None));
+    let ((), evicting) = timed(|| {
+        (0..KEYS).for_each(|number| assert_eq!(backlog.evict(now).map(|parcel| parcel.number), Some(number)));
+    });
+    let mut backlog = filled(Some(batch));
+    let ((), ending) = timed(|| {
+        let lot = backlog.next(now).unwrap();
+        backlog.split(lot, now);
+        let mut half = backlog.next(now).unwrap();
+        assert_eq!(backlog.finish_some(&mut half, |parcel| parcel.number % 2 == 0, now).len() as u64, KEYS / 4);
+        assert_eq!(backlog.finish(half, now).len() as u64, KEYS / 4);
+    });
+    assert!(evicting.max(ending) < 3 * filling, "filling took {filling:?}, evicting {evicting:?}, ending {ending:?}");
+}
+
+/// What comes of it, and the processor's time it took, where that is to be had: the machine may be busy with other things.
+fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
+    let spent = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    };
+    let (began, before) = (Instant::now(), spent());
+    let result = work();
+    (result, spent().zip(before).map_or(began.elapsed(), |(after, before)| after - before))
 }
 
 #[test]
@@ -77,6 +117,40 @@ fn a_bad_event_is_found_by_halves() {
     }
 }
 
+#[test]
+fn a_batch_that_can_hold_no_more_does_not_wait() {
+    let now = Instant::now();
+    let batch = Batch { max_events: 9, max_bytes: 21, max_wait: Duration::from_secs(1) };
+    for ordered in [false, true] {
+        let mut backlog = Backlog::new(Rules { ordered, batch: Some(batch), evicts: false });
+        let mut push = |number, bytes, kind| {
+            backlog.push(Parcel { number, key: 0, bytes, kind, attempts: 0 }, 0, now);
+            backlog.next(now).map(|lot| backlog.finish(lot, now).len())
+        };
+        assert_eq!([push(0, 10, 0), push(1, 10, 0)], [None, Some(2)], "it is full with its brackets");
+        assert_eq!([push(2, 1, 0), push(3, 1, 1)], [None, Some(1)], "nothing that comes can stand in it");
+    }
+}
+
+#[test]
+fn what_waits_for_another_half_waits_for_it_no_more_once_order_does_not_matter() {
+    let now = Instant::now();
+    let mut rules =
+        Rules { ordered: true, batch: Some(Batch { max_events: 2, max_bytes: 99, max_wait: Duration::ZERO }), evicts: false };
+    let mut backlog = Backlog::new(rules);
+    (0..2).for_each(|number| backlog.push(Parcel { number, key: 0, bytes: 1, kind: 0, attempts: 0 }, 0, now));
+    let lot = backlog.next(now).unwrap();
+    backlog.split(lot, now);
+    let mut out = [backlog.next(now).unwrap()];
+    assert!(backlog.next(now).is_none());
+    rules.ordered = false;
+    backlog.reorder(rules, out.iter_mut());
+    while !backlog.is_in_order() {
+        backlog.place_next(|_| 0, out.iter_mut(), now);
+    }
+    assert_eq!(backlog.next(now).map(|lot| lot.entries[0].item.number), Some(1));
+}
+
 #[derive(Clone, Debug, PartialEq)]
 struct Parcel {
     number: u64,
@@ -116,18 +190,35 @@ struct World {
     ended: BTreeMap<u64, &'static str>,
     /// Since the last change of the order: of each key the last that has ended.
     last: HashMap<u64, u64>,
-    /// Those that came before the last change of the order, and may be late.
-    older_than: u64,
+    /// Those that were out when the order changed last: they may be late.
+    excused: BTreeSet<u64>,
+    /// With the pace in force.
     starts: Vec<Instant>,
+    /// What was started last though there was something of the other kind.
+    preferred: Option<Kind>,
     /// Of those that wait for their next attempt: not before then.
     due: HashMap<u64, Instant>,
     /// How often each has failed.
     failed: HashMap<u64, u32>,
-    /// Id and members of every batch that was tried and has not ended or been split.
-    batches: HashMap<Box<str>, BTreeSet<u64>>,
+    /// Every lot that was tried and has not ended or been split, by its id.
+    batches: HashMap<Box<str>, Tried>,
     named: u64,
     /// Counts reloads.
     settings: u64,
+    draining: bool,
+}
+
+struct Tried {
+    members: BTreeSet<u64>,
+    /// Something has happened meanwhile for which it may be another lot when it is tried again.
+    may_change: bool,
+}
+
+/// Whether a lot has not been tried or waited for its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Fresh,
+    Parked,
 }
 
 struct Out {
@@ -144,6 +235,7 @@ struct Mark {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Keys {
+    ByHalf,
     ByKey,
     Fifo,
     Parallel,
@@ -153,15 +245,9 @@ impl World {
     fn new(seed: u64) -> World {
         let mut random = Random(seed);
         let start = Instant::now();
-        let order = [Keys::Parallel, Keys::Fifo, Keys::ByKey][random.below(3) as usize];
+        let order = order(&mut random);
         let rules = rules(order, &mut random);
-        let pace = Pace {
-            interval: random.one_in(3).then(|| Duration::from_micros(1 + random.below(50_000))),
-            breaker: random
-                .one_in(2)
-                .then(|| Breaker { failures: 1 + random.below(5) as u32, pause: Duration::from_millis(500) }),
-            disable_after: None,
-        };
+        let pace = pace(&mut random);
         let concurrency = 1 + random.below(6) as usize;
         let mut trace = String::new();
         let _ = writeln!(trace, "{order:?} {rules:?} {pace:?} concurrency {concurrency}");
@@ -180,13 +266,15 @@ impl World {
             pushed: 0,
             ended: BTreeMap::new(),
             last: HashMap::new(),
-            older_than: 0,
+            excused: BTreeSet::new(),
             starts: Vec::new(),
+            preferred: None,
             due: HashMap::new(),
             failed: HashMap::new(),
             batches: HashMap::new(),
             named: 0,
             settings: 0,
+            draining: false,
         }
     }
 
@@ -198,6 +286,10 @@ impl World {
                 8 | 9 => self.step(),
                 10 if self.random.one_in(6) => self.reload(),
                 10 if self.random.one_in(6) => self.give_up_everything(),
+                10 => {
+                    let most = self.random.below(8);
+                    self.put_in_order(most);
+                }
                 11 if self.rules.evicts => (0..self.random.below(3)).for_each(|_| self.evict()),
                 _ => {}
             }
@@ -239,39 +331,74 @@ impl World {
             if self.gate.may_start(&self.pace, self.now) != May::Start {
                 return;
             }
-            let Some(mut lot) = self.backlog.next(self.now) else { return };
+            let there = [(Kind::Fresh, self.has_fresh()), (Kind::Parked, self.has_due())];
+            let parked = self.backlog.parked.len();
+            let Some(lot) = self.backlog.next(self.now) else {
+                assert!(!there.iter().any(|(_, is_there)| *is_there), "there was something to start");
+                return;
+            };
+            let kind = if self.backlog.parked.len() < parked { Kind::Parked } else { Kind::Fresh };
+            self.check_turn(kind, there);
             let probe = self.gate.start(&self.pace, self.now);
             self.starts.push(self.now);
-            let members: BTreeSet<u64> = lot.items().map(|parcel| parcel.number).collect();
-            assert!(lot.items().is_sorted_by_key(|parcel| parcel.number), "a batch is out of order");
-            self.note(format_args!("start {members:?} {}", if probe.is_some() { "as a probe" } else { "" }));
-            self.check_lot(&lot);
-            match &lot.id {
-                Some(id) => assert_eq!(self.batches.get(id), Some(&members), "a batch has changed and kept its id"),
-                None => {
-                    self.named += 1;
-                    let id: Box<str> = format!("bat_{}", self.named).into();
-                    self.batches.insert(id.clone(), members);
-                    lot.id = Some(id);
-                }
-            }
-            self.out.push(Out { lot, mark: Mark { probe, settings: self.settings } });
+            self.start(lot, probe);
         }
+    }
+
+    fn has_due(&self) -> bool {
+        self.backlog.parked.keys().any(|(due, _)| *due <= self.now)
+    }
+
+    /// Whether what has not been tried may go out now.
+    fn has_fresh(&self) -> bool {
+        let since = self.backlog.fresh.since();
+        since.is_some_and(|since| self.rules.batch.is_none_or(|batch| since + batch.max_wait <= self.now))
+    }
+
+    /// Neither kind waits for the other for longer than one turn.
+    fn check_turn(&mut self, kind: Kind, there: [(Kind, bool); 2]) {
+        let is_there = |other| there.contains(&(other, true));
+        let other = if kind == Kind::Fresh { Kind::Parked } else { Kind::Fresh };
+        assert!(self.preferred != Some(kind) || !is_there(other), "{other:?} ones wait for {kind:?} ones");
+        self.preferred = is_there(other).then_some(kind);
+    }
+
+    fn start(&mut self, mut lot: Lot<Parcel>, probe: Option<Probe>) {
+        let members: BTreeSet<u64> = lot.items().map(|parcel| parcel.number).collect();
+        assert!(lot.items().is_sorted_by_key(|parcel| parcel.number), "a batch is out of order");
+        self.note(format_args!("start {members:?} {}", if probe.is_some() { "as a probe" } else { "" }));
+        self.check_lot(&lot);
+        match &lot.id {
+            Some(id) => {
+                let known = self.batches.get(id).map(|tried| &tried.members);
+                assert_eq!(known, Some(&members), "a batch has changed and kept its id");
+            }
+            None => {
+                let is_lost = |tried: &Tried| !tried.may_change && !tried.members.is_disjoint(&members);
+                assert!(!self.batches.values().any(is_lost), "a batch has lost its id");
+                self.batches.retain(|_, tried| tried.members.is_disjoint(&members));
+                self.named += 1;
+                let id: Box<str> = format!("bat_{}", self.named).into();
+                self.batches.insert(id.clone(), Tried { members, may_change: false });
+                lot.id = Some(id);
+            }
+        }
+        self.out.push(Out { lot, mark: Mark { probe, settings: self.settings } });
     }
 
     fn check_lot(&self, lot: &Lot<Parcel>) {
         assert!(lot.items().all(|parcel| parcel.mixes_with(&lot.entries[0].item)), "what cannot be in one batch is");
         let is_early = |parcel: &Parcel| self.due.get(&parcel.number).is_some_and(|due| *due > self.now);
-        assert!(!lot.items().any(is_early), "one is tried before its time");
-        match self.rules.batch {
-            None => assert_eq!(lot.items().len(), 1, "there is a batch where none is wanted"),
-            // What was out at a reload may come back in halves that are larger than is allowed now.
-            Some(_) if self.older_than > 0 => {}
-            Some(batch) => {
-                assert!(lot.items().len() <= batch.max_events, "too many in a batch");
-                let bytes = lot.items().map(Item::bytes).sum::<usize>() + 1;
-                assert!(lot.items().len() == 1 || bytes <= batch.max_bytes, "too much in a batch");
-            }
+        assert!(self.draining || !lot.items().any(is_early), "one is tried before its time");
+        assert!(fits(self.rules, lot.items()), "too much in a batch");
+        if self.order != Keys::Parallel {
+            // Several of a key may have been out when the order changed, and come back.
+            let are_excused = lot.items().all(|parcel| self.excused.contains(&parcel.number));
+            let keys: BTreeSet<u64> = lot.items().map(|parcel| key(self.order, parcel)).collect();
+            let is_busy = |parcel: &Parcel| {
+                keys.contains(&key(self.order, parcel)) && !(are_excused && self.excused.contains(&parcel.number))
+            };
+            assert!(!self.out.iter().any(|out| out.lot.items().any(is_busy)), "two of a key are out at once");
         }
     }
 
@@ -281,7 +408,7 @@ impl World {
             return;
         }
         let at = self.random.below(self.out.len() as u64) as usize;
-        let Out { mut lot, mark } = self.out.swap_remove(at);
+        let Out { mut lot, mark } = self.take_out(at);
         let members: Vec<u64> = lot.items().map(|parcel| parcel.number).collect();
         match self.random.below(10) {
             0..=4 => {
@@ -292,13 +419,18 @@ impl World {
             5 if members.len() > 1 => {
                 self.note(format_args!("{members:?} is split"));
                 self.tell(mark, Gate::hear);
+                self.batches.remove(lot.id.as_deref().unwrap_or_default());
                 self.backlog.split(lot, self.now);
             }
             5 => {
                 self.note(format_args!("{members:?} is refused"));
                 let pace = self.pace;
-                self.tell(mark, |gate| gate.refuse(&pace));
+                let turns = self.tell(mark, |gate| gate.refuse(&pace));
                 self.end(lot, "dead_lettered");
+                if turns.is_some_and(|turns| turns.contains(&Some(Turn::Disable))) {
+                    self.give_up_everything();
+                    self.gate.reset(&self.pace, self.now);
+                }
             }
             _ => {
                 let asked = self.random.one_in(8).then(|| Duration::from_millis(self.random.below(2000)));
@@ -306,10 +438,33 @@ impl World {
                 self.note(format_args!("{members:?} fails, again in {wait:?}, asked for {asked:?}"));
                 let (pace, now) = (self.pace, self.now);
                 self.tell(mark, |gate| gate.fail(&pace, asked, mark.probe, now));
+                if members.len() > 1 && self.random.one_in(3) {
+                    self.give_some_up(&mut lot);
+                }
                 self.count(&mut lot, now + wait);
                 self.backlog.park(lot, now + wait);
             }
         }
+    }
+
+    fn take_out(&mut self, at: usize) -> Out {
+        let mut out = self.out.swap_remove(at);
+        let order = self.order;
+        self.backlog.update(&mut out.lot, |parcel| key(order, parcel));
+        out
+    }
+
+    /// As what is past its age.
+    fn give_some_up(&mut self, lot: &mut Lot<Parcel>) {
+        let (rest, before) = (self.random.below(3), lot.items().len());
+        let over = self.backlog.finish_some(lot, |parcel| parcel.number % 3 == rest, self.now);
+        assert_eq!(over.len() + lot.items().len(), before);
+        assert!(lot.items().len() == 1 || lot.items().all(|parcel| parcel.number % 3 != rest));
+        if !over.is_empty() {
+            self.batches.retain(|_, tried| !tried.members.contains(&over[0].number));
+        }
+        self.note(format_args!("of these {:?} are too old", over.iter().map(|parcel| parcel.number).collect::<Vec<_>>()));
+        over.iter().for_each(|parcel| self.bury(parcel, "dead_lettered"));
     }
 
     /// As a lane does: what holds for the first of a lot holds for all of it.
@@ -325,11 +480,10 @@ impl World {
     }
 
     /// An attempt has told of the receiver; with other settings it says nothing of these.
-    fn tell<R>(&mut self, Mark { probe, settings }: Mark, what: impl FnOnce(&mut Gate) -> R) {
-        if settings == self.settings {
-            what(&mut self.gate);
-        }
+    fn tell<R>(&mut self, Mark { probe, settings }: Mark, what: impl FnOnce(&mut Gate) -> R) -> Option<R> {
+        let said = (settings == self.settings).then(|| what(&mut self.gate));
         self.gate.land(probe);
+        said
     }
 
     fn end(&mut self, lot: Lot<Parcel>, how: &'static str) {
@@ -338,7 +492,7 @@ impl World {
         }
         for parcel in self.backlog.finish(lot, self.now) {
             self.bury(&parcel, how);
-            if self.order != Keys::Parallel && parcel.number >= self.older_than {
+            if self.order != Keys::Parallel && !self.excused.contains(&parcel.number) {
                 let last = self.last.insert(key(self.order, &parcel), parcel.number);
                 assert!(last.is_none_or(|last| last < parcel.number), "{} after {last:?}", parcel.number);
             }
@@ -360,6 +514,8 @@ impl World {
                 if self.order == Keys::Parallel {
                     assert_eq!(waiting, Some(parcel.number), "there was an older one");
                 }
+                let tried = self.batches.values_mut().filter(|tried| tried.members.contains(&parcel.number));
+                tried.for_each(|tried| tried.may_change = true);
                 self.bury(&parcel, "dropped");
             }
             None => assert!(self.backlog.is_empty(), "there is one to evict"),
@@ -367,19 +523,49 @@ impl World {
     }
 
     fn reload(&mut self) {
-        self.order = [Keys::Parallel, Keys::Fifo, Keys::ByKey][self.random.below(3) as usize];
+        self.settings += 1;
+        let before = self.order;
+        if self.random.one_in(2) {
+            self.order = order(&mut self.random);
+        }
         self.rules = rules(self.order, &mut self.random);
         let (order, rules) = (self.order, self.rules);
         self.note(format_args!("reload: {order:?} {rules:?}"));
-        self.backlog.rearrange(self.rules, |parcel| key(order, parcel), self.out.iter_mut().map(|out| &mut out.lot), self.now);
-        self.settings += 1;
+        if order == before {
+            self.backlog.adapt(rules);
+        } else {
+            self.backlog.reorder(rules, self.out.iter_mut().map(|out| &mut out.lot));
+            self.excused = self.out.iter().flat_map(|out| out.lot.items()).map(|parcel| parcel.number).collect();
+            self.last.clear();
+        }
+        self.let_batches_change(order != before);
         // Most settings are no reason to give a receiver that is being probed a new chance.
         if self.random.one_in(3) {
+            self.starts.clear();
+            self.pace = pace(&mut self.random);
             self.gate.reset(&self.pace, self.now);
         }
-        // Several of a key may have been out at once before.
-        self.older_than = self.pushed;
-        self.last.clear();
+    }
+
+    /// After a reload: lots that are larger than is allowed now, and such as wait while the order changes.
+    fn let_batches_change(&mut self, is_reordered: bool) {
+        let waiting: HashMap<u64, Parcel> = self.backlog.items().map(|parcel| (parcel.number, parcel.clone())).collect();
+        let out = self.out.iter().flat_map(|out| out.lot.items()).map(|parcel| (parcel.number, parcel.clone()));
+        let mut parcels = waiting.clone();
+        parcels.extend(out);
+        for tried in self.batches.values_mut() {
+            let waits = tried.members.iter().any(|number| waiting.contains_key(number));
+            let members = tried.members.iter().filter_map(|number| parcels.get(number));
+            tried.may_change |= is_reordered && waits || !fits(self.rules, members);
+        }
+    }
+
+    /// Some of what waits gets its place in an order that has changed.
+    fn put_in_order(&mut self, most: u64) {
+        let order = self.order;
+        for _ in 0..most {
+            self.backlog.place_next(|parcel| key(order, parcel), self.out.iter_mut().map(|out| &mut out.lot), self.now);
+        }
     }
 
     /// As when the endpoint is disabled.
@@ -400,9 +586,14 @@ impl World {
     fn run_dry(&mut self) {
         for _ in 0..100_000 {
             self.start_all();
-            if let Some(Out { lot, mark }) = self.out.pop() {
+            if !self.out.is_empty() {
+                let Out { lot, mark } = self.take_out(self.out.len() - 1);
                 self.tell(mark, Gate::succeed);
                 self.end(lot, "delivered");
+                continue;
+            }
+            if !self.backlog.is_in_order() {
+                self.put_in_order(1);
                 continue;
             }
             if self.backlog.is_empty() {
@@ -425,19 +616,38 @@ impl World {
     fn drain(&mut self) {
         self.note(format_args!("drain"));
         self.backlog.flush();
-        loop {
+        self.draining = true;
+        for round in 0.. {
+            if round < 40 && self.random.one_in(10) {
+                self.push();
+            }
+            if round < 40 && self.random.one_in(20) {
+                self.reload();
+            }
+            let placed = self.random.below(4);
+            self.put_in_order(placed);
             while self.out.len() < self.concurrency {
                 let Some(lot) = self.backlog.next(self.now).or_else(|| self.backlog.next_parked()) else { break };
-                self.out.push(Out { lot, mark: Mark { probe: None, settings: self.settings } });
+                self.start(lot, None);
             }
-            let Some(Out { lot, mark }) = self.out.pop() else { break };
+            self.check();
+            if self.out.is_empty() && self.backlog.is_stuck() {
+                break;
+            }
+            if self.out.is_empty() {
+                continue;
+            }
+            let Out { lot, mark } = self.take_out(self.out.len() - 1);
             self.gate.land(mark.probe);
-            match self.random.one_in(2) {
-                true => self.end(lot, "delivered"),
-                false => self.backlog.hold(lot),
+            match self.random.below(5) {
+                0 | 1 => self.end(lot, "delivered"),
+                2 if lot.items().len() > 1 => {
+                    self.batches.remove(lot.id.as_deref().unwrap_or_default());
+                    self.backlog.split(lot, self.now);
+                }
+                _ => self.backlog.hold(lot),
             }
         }
-        assert!(self.backlog.is_stuck(), "something could still go out");
         let left = self.backlog.finish_all(self.now);
         assert!(left.is_sorted_by_key(|parcel| parcel.number), "left over out of order");
         for parcel in left {
@@ -450,6 +660,7 @@ impl World {
         let is_probed = self.gate.may_start(&self.pace, self.now) == May::Later;
         assert!(!is_probed || self.out.iter().any(|out| out.mark.probe.is_some()), "it waits for a probe that is not out");
         let mut seen: Vec<u64> = self.backlog.items().map(|parcel| parcel.number).collect();
+        assert_eq!(self.backlog.oldest().map(|parcel| parcel.number), seen.iter().min().copied(), "the oldest is another");
         for out in &self.out {
             let mut lot = Some(&out.lot);
             while let Some(here) = lot {
@@ -457,16 +668,9 @@ impl World {
                 lot = here.then.as_deref();
             }
         }
-        seen.extend(self.ended.keys());
         seen.sort_unstable();
-        assert!(seen.iter().copied().eq(0..self.pushed), "what is there: {seen:?}, of {}", self.pushed);
-        if self.order != Keys::Parallel {
-            let mut keys: Vec<u64> = self.out.iter().flat_map(|out| out.lot.keys()).filter(|_| self.older_than == 0).collect();
-            let all = keys.len();
-            keys.sort_unstable();
-            keys.dedup();
-            assert_eq!(keys.len(), all, "two of a key are out at once");
-        }
+        let are_once = seen.is_sorted_by(|one, next| one < next) && !seen.iter().any(|number| self.ended.contains_key(number));
+        assert!(are_once && seen.len() + self.ended.len() == self.pushed as usize, "there is {seen:?}, of {}", self.pushed);
     }
 
     fn check_rate(&self) {
@@ -484,6 +688,24 @@ impl World {
     }
 }
 
+/// Whether these may be one batch.
+fn fits<'p>(rules: Rules, parcels: impl Iterator<Item = &'p Parcel>) -> bool {
+    let (count, bytes) = parcels.fold((0, 1), |(count, bytes), parcel| (count + 1, bytes + parcel.bytes()));
+    count <= 1 || rules.batch.is_some_and(|batch| count <= batch.max_events && bytes <= batch.max_bytes)
+}
+
+fn order(random: &mut Random) -> Keys {
+    [Keys::Parallel, Keys::Fifo, Keys::ByKey, Keys::ByHalf][random.below(4) as usize]
+}
+
+fn pace(random: &mut Random) -> Pace {
+    Pace {
+        interval: random.one_in(3).then(|| Duration::from_micros(1 + random.below(50_000))),
+        breaker: random.one_in(2).then(|| Breaker { failures: 1 + random.below(5) as u32, pause: Duration::from_millis(500) }),
+        disable_after: random.one_in(4).then(|| 2 + random.below(3) as u32),
+    }
+}
+
 fn rules(order: Keys, random: &mut Random) -> Rules {
     let batch = random.one_in(2).then(|| Batch {
         max_events: 1 + random.below(8) as usize,
@@ -494,7 +716,11 @@ fn rules(order: Keys, random: &mut Random) -> Rules {
 }
 
 fn key(order: Keys, parcel: &Parcel) -> u64 {
-    if order == Keys::ByKey { parcel.key } else { 0 }
+    match order {
+        Keys::ByHalf => parcel.key / 2,
+        Keys::ByKey => parcel.key,
+        Keys::Fifo | Keys::Parallel => 0,
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
