@@ -312,10 +312,10 @@ impl<'p> Desk<'p> {
 
     /// The endpoint was removed while the log was written to.
     fn give_up(&self, outlet: &Outlet, delivery: Delivery) {
-        let (parcel, slot) = delivery.into_parts();
+        let (parcel, place) = delivery.into_parts();
         let to = Addressee::Removed(Arc::clone(&outlet.endpoint.name));
         let letter = Letter { parcel, to, reason: Reason::EndpointRemoved, error_code: None, attempts: 0 };
-        self.dead_letters.put(letter, Place::Queue(slot));
+        self.dead_letters.put(letter, place);
     }
 
     /// Puts an event on its way. Nothing can fail any more.

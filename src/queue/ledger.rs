@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Delivery;
 use crate::endpoint::Bounds;
 
 /// The account of all queues together. One per sidecar.
@@ -32,6 +33,7 @@ pub struct Account {
     disabled: AtomicBool,
     /// How many of the events held cannot make room for others.
     in_flight: AtomicUsize,
+    rescued: Mutex<Vec<Delivery>>,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Account {
             held: Mutex::new(Held { bounds, reserve: 0, events: 0, bytes: 0, freed: 0, marks: None }),
             disabled: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
+            rescued: Mutex::default(),
         };
         account.resize(bounds);
         Arc::new(account)
@@ -134,6 +137,16 @@ impl Account {
     /// For the endpoint's lane, where the oldest event makes room for the newest.
     pub fn set_in_flight(&self, events: usize) {
         self.in_flight.store(events, Ordering::Relaxed);
+    }
+
+    /// Keeps what a panic would have dropped.
+    pub(super) fn rescue(&self, delivery: Delivery) {
+        self.rescued.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+    }
+
+    /// Takes what panics would have dropped.
+    pub fn rescued(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.rescued.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether more is held than may be: the lane then lets go of the oldest.
@@ -227,6 +240,12 @@ impl Drop for Account {
     fn drop(&mut self) {
         let unclaimed = self.lock().unclaimed();
         self.ledger.lock().promised -= unclaimed;
+    }
+}
+
+impl Slot {
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 }
 

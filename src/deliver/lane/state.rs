@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant as Clock;
 
-use super::{Lane, departures::age, key, rules};
+use super::{Lane, Stage, departures::age, key, rules};
 use crate::{
     deliver::Transport,
     endpoint::Endpoint,
@@ -51,14 +51,22 @@ impl<T: Transport> Lane<T> {
             self.turn(turn);
         }
         if before.order != self.endpoint.order || rules(&before) != rules(&self.endpoint) {
-            let order = &self.endpoint.order;
-            let key = |delivery: &Delivery| key(order, delivery);
-            self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
+            self.rearrange(now);
         }
         self.tell_in_flight();
         if before != self.endpoint {
             self.enable(OTHER_SETTINGS);
+        } else if let Some(Disabled { reason, since, .. }) = &self.disabled {
+            // They may be said in other words, of which the next process is to know that they mean the same.
+            self.around.register.note(&self.endpoint, reason, *since);
         }
+    }
+
+    /// Forms the backlog anew, by the settings in force.
+    pub(super) fn rearrange(&mut self, now: Instant) {
+        let order = &self.endpoint.order;
+        let key = |delivery: &Delivery| key(order, delivery);
+        self.backlog.rearrange(rules(&self.endpoint), key, self.flights.lots_mut(), now);
     }
 
     pub(super) fn turn(&mut self, turn: Option<Turn>) {
@@ -87,7 +95,10 @@ impl<T: Transport> Lane<T> {
             return;
         }
         let since = SystemTime::now();
-        self.around.register.note(&self.endpoint, &reason, since);
+        // Should the endpoint come back, it is another one.
+        if self.stage != Stage::Retired {
+            self.around.register.note(&self.endpoint, &reason, since);
+        }
         self.set_disabled(reason, since);
         if let Some(disabled) = &self.disabled {
             self.log_change(record::Change::Disabled { reason: &disabled.reason });
