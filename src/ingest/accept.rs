@@ -163,10 +163,11 @@ impl<'p> Desk<'p> {
         noted.keep();
         for event in taken {
             match event {
-                Taken::Duplicate(name, memo) if !logged => {
-                    self.log.write(now, &log::Record::Event(memo.answer(name.id).line(trace)));
+                Taken::Duplicate(name, memo) => {
+                    let answer = memo.answer(name.id);
+                    let record = log::Record::Event(answer.line(trace));
+                    if logged { self.log.count(&record) } else { self.log.write(now, &record) }
                 }
-                Taken::Duplicate(..) => {}
                 Taken::New(ready) => self.dispatch(ready, now),
             }
         }
