@@ -137,7 +137,7 @@ impl<T: Transport> Lane<T> {
         let (events, bytes) = self.account.held();
         let in_flight = self.flights.lots().map(|lot| lot.items().len()).sum();
         let condition = match &self.disabled {
-            Some(Disabled { reason, since, .. }) => Condition::Disabled { reason: reason.clone(), since: *since },
+            Some(Disabled { reason, .. }) => Condition::Disabled { reason: Some(reason.clone()) },
             None => self.gate.why_paused().map_or(Condition::Enabled, |reason| Condition::Paused { reason }),
         };
         let oldest_waiting = self.backlog.oldest().map(age);

@@ -139,7 +139,7 @@ async fn permanent_failures_in_a_row_disable_and_others_in_between_do_not() {
     world.settled().await;
     let status = world.status().await;
     assert!(
-        matches!(&status.condition, Condition::Disabled { reason, .. } if reason.contains("3 permanent failures")),
+        matches!(&status.condition, Condition::Disabled { reason: Some(reason) } if reason.contains("3 permanent failures")),
         "{status:?}"
     );
     let ended = world.finished().await;
