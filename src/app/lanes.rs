@@ -95,7 +95,8 @@ impl Lanes {
 
     /// Puts the settings of `config`, whose plan is in force, into force in the lanes; those it does not name are retired.
     pub(super) fn settle(&mut self, config: &Config) {
-        self.retired.retain(|lane| !lane.ended.is_finished());
+        // One that has failed at its end has left something.
+        self.retired.retain(|lane| !lane.ended.is_finished() || lane.outlet.handle.account.held().0 > 0);
         let mut before = std::mem::take(&mut self.open);
         for endpoint in &config.endpoints {
             if let Some(mut lane) = before.remove(&endpoint.name) {

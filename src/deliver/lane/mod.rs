@@ -166,11 +166,15 @@ impl<T: Transport> Lane<T> {
         }
     }
 
-    /// Takes up what a panic has dropped, and puts the backlog in order; orders come first, for one may say drain.
+    /// Takes up what a panic has dropped, and puts in order what it may have left half done; orders come first, for one may
+    /// say drain.
     fn mend(&mut self, now: Instant) {
         while let Ok(order) = self.orders.try_recv() {
             self.obey(order, now);
         }
+        // It may wait for the end of a probe that has ended.
+        let turn = self.gate.reset(&self.endpoint.pace, now);
+        self.turn(turn);
         self.rearrange(now);
         for delivery in self.account.rescued() {
             self.take(delivery, now);

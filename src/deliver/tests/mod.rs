@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use self::world::{Dialled, Reply, World, endpoint, seconds, whole_seconds};
 use crate::{
-    endpoint::{Endpoint, HeaderText, Sequence, Target},
+    endpoint::{Breaker, Endpoint, HeaderText, Pace, Sequence, Target},
     retry::{Policy, Waits},
     sign::{Scheme, Secret, Signer},
 };
@@ -232,6 +232,23 @@ async fn a_panic_in_the_lane_itself_takes_nothing_along() {
         let ended = world.finished().await;
         assert_eq!((ended.ids("delivered").len(), ended.held), (3, (0, 0, 0)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_after_a_probe_does_not_leave_the_lane_waiting_for_it() {
+    let pace = Pace { breaker: Some(Breaker { failures: 1, pause: seconds(30) }), ..Pace::default() };
+    let endpoint = Endpoint { pace, timeout: seconds(100), ..one_at_a_time() };
+    let replies = |n| match n {
+        1 => Reply::Status(500),
+        // By then the connection is too old to be kept.
+        2 => Reply::Cursed(seconds(61), 200),
+        _ => Reply::Status(200),
+    };
+    let world = World::start(endpoint, nth(replies));
+    world.post("e-1");
+    world.received(3).await;
+    let ended = world.finished().await;
+    assert_eq!((ended.ids("delivered"), ended.held), (vec!["e-1"], (0, 0, 0)));
 }
 
 #[tokio::test(start_paused = true)]
