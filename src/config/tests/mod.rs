@@ -489,3 +489,17 @@ fn a_digest_is_of_the_texts_and_files_that_an_endpoint_names() {
     assert_ne!(digest((&one, "u")), digest((&other, "u")));
     assert_ne!(digest((&one, "u")), digest((&one, "v")), "it is too short to be masked, but it counts");
 }
+
+#[test]
+fn what_an_endpoint_is_called_neither_hides_nor_shows_what_is_in_it() {
+    for name in ["authors", "order", "tls", "token"] {
+        let table = format!("[endpoints.{name}]\nurl = \"http://a.example/x\"\n");
+        let auth = "auth = { type = \"bearer\", token = \"s3cret\" }\n[admin]\naddress = \"127.0.0.1:1\"\n";
+        let shown = good(&(table.clone() + auth)).admin.unwrap().shown;
+        let whole =
+            format!("{{\"{name}\":{{\"url\":\"http://a.example/x\",\"auth\":{{\"type\":\"bearer\",\"token\":\"***\"}}}}}}");
+        assert!(shown.contains(&whole), "{shown}");
+        let problems = bad(&(table + "key = \"s3cret\"\n")).to_string();
+        assert!(problems.contains("key = \"***\"") && !problems.contains("s3cret"), "{problems}");
+    }
+}
