@@ -25,12 +25,14 @@ pub(super) enum Action {
 
 impl Admin {
     /// Has it done, and shows how the endpoint is then.
-    pub(super) async fn act(&self, outlet: &Outlet, action: Action) -> Response<Full<Bytes>> {
+    pub(super) async fn act(&self, outlet: &Outlet, action: Action) -> Result<Response<Full<Bytes>>, Refusal> {
         match action {
             Action::Disable { reason } => outlet.handle.disable(reason),
             Action::Enable => outlet.handle.enable(BY_HAND),
         }
-        json(&endpoints::one(outlet, &self.log.counters()).await)
+        // A lane that has ended has heard nothing of it.
+        let status = outlet.handle.status().await.ok_or(Refusal::Draining)?;
+        Ok(json(&endpoints::shown(outlet, status, &self.log.counters())))
     }
 
     /// Sends a ping, which neither waits in the endpoint's queue nor counts.

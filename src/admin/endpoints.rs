@@ -47,10 +47,14 @@ pub(super) async fn all<'a>(outlets: &'a [Outlet], counters: &Counters) -> Vec<O
 }
 
 pub(super) async fn one<'a>(outlet: &'a Outlet, counters: &Counters) -> One<'a> {
+    shown(outlet, status(outlet).await, counters)
+}
+
+pub(super) fn shown<'a>(outlet: &'a Outlet, status: Status, counters: &Counters) -> One<'a> {
     let endpoint = &outlet.endpoint;
-    let Status { condition, waiting, in_flight, bytes, oldest_waiting, last_error } = status(outlet).await;
+    let Status { condition, waiting, in_flight, bytes, oldest_waiting, last_error } = status;
     let (state, reason) = match condition {
-        Condition::Disabled { reason, .. } => ("disabled", Some(reason)),
+        Condition::Disabled { reason, .. } => ("disabled", reason),
         Condition::Enabled => ("enabled", None),
         Condition::Paused { reason } => ("paused", Some(reason.into())),
     };
@@ -80,6 +84,8 @@ pub(super) async fn status(outlet: &Outlet) -> Status {
     if let Some(status) = outlet.handle.status().await {
         return status;
     }
-    let (waiting, bytes) = outlet.handle.account.held();
-    Status { condition: Condition::Enabled, waiting, in_flight: 0, bytes, oldest_waiting: None, last_error: None }
+    let account = &outlet.handle.account;
+    let (waiting, bytes) = account.held();
+    let condition = if account.is_disabled() { Condition::Disabled { reason: None } } else { Condition::Enabled };
+    Status { condition, waiting, in_flight: 0, bytes, oldest_waiting: None, last_error: None }
 }

@@ -41,12 +41,18 @@ pub(super) async fn response(outlets: &[Outlet], log: &Log, reloads: &Reloads) -
         reload_succeeded: told.succeeded,
         vitals: Vitals::read(),
     };
+    // Of a thousand endpoints these are megabytes, and deliveries must not wait for them.
+    let text = tokio::task::spawn_blocking(move || text(snapshot)).await.unwrap_or_default();
+    door::with_type(prometheus_text::CONTENT_TYPE, text.into_bytes())
+}
+
+fn text(snapshot: Snapshot) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
     // It is written to memory, which does not fail.
     let _ = prometheus_text::encode(&mut text, &registry);
-    door::with_type(prometheus_text::CONTENT_TYPE, text.into_bytes())
+    text
 }
 
 /// All that is shown, at one moment.

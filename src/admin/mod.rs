@@ -100,9 +100,9 @@ impl Admin {
             Way::Config => self.reloads.shown(&view.config),
             Way::Disable(outlet) => {
                 let reason = actions::reason(body, watchdog).await?;
-                self.act(outlet, Action::Disable { reason }).await
+                self.act(outlet, Action::Disable { reason }).await?
             }
-            Way::Enable(outlet) => self.act(outlet, Action::Enable).await,
+            Way::Enable(outlet) => self.act(outlet, Action::Enable).await?,
             Way::Endpoint(outlet) => json(&endpoints::one(outlet, &self.log.counters()).await),
             Way::Endpoints => json(&endpoints::all(&view.outlets, &self.log.counters()).await),
             Way::Metrics => metrics::response(&view.outlets, &self.log, &self.reloads).await,

@@ -95,7 +95,8 @@ impl Lanes {
 
     /// Puts the settings of `config`, whose plan is in force, into force in the lanes; those it does not name are retired.
     pub(super) fn settle(&mut self, config: &Config) {
-        self.retired.retain(|lane| !lane.ended.is_finished());
+        // One that has failed at its end has left something.
+        self.retired.retain(|lane| !lane.ended.is_finished() || lane.outlet.handle.account.held().0 > 0);
         let mut before = std::mem::take(&mut self.open);
         for endpoint in &config.endpoints {
             if let Some(mut lane) = before.remove(&endpoint.name) {
@@ -140,10 +141,14 @@ impl Lanes {
     pub(super) async fn join(&mut self) -> Vec<Leftover> {
         self.retired.extend(self.open.drain().map(|(_, lane)| lane));
         while let Some(lane) = self.retired.last_mut() {
+            let Outlet { endpoint, handle } = &lane.outlet;
             match (&mut lane.ended).await {
                 Ok(leftovers) => self.left.extend(leftovers),
-                Err(error) => diagnostics::error(format_args!("{}: its lane has failed: {error}", lane.outlet.endpoint.name)),
+                Err(error) => diagnostics::error(format_args!("endpoint {}: its lane has failed: {error}", endpoint.name)),
             }
+            // What the failure dropped, or one elsewhere on the way to the lane.
+            let rescued = handle.account.rescued().into_iter();
+            self.left.extend(rescued.map(|delivery| Leftover::Delivery(Arc::clone(endpoint), delivery)));
             self.retired.pop();
         }
         std::mem::take(&mut self.left)

@@ -246,9 +246,7 @@ impl Core {
         self.admin.swap(view(&config, &plan));
         self.ingest.swap(plan);
         self.lanes.settle(&config);
-        let is_configured = |name: &str| config.endpoints.iter().any(|endpoint| *endpoint.name == *name);
-        self.register.retain(is_configured);
-        self.log.retain(is_configured);
+        self.log.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
         if config.admin.is_none() {
             doors.shut_admin();
         }

@@ -148,7 +148,7 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         };
         let outside = Outside { variable: Box::new(variable), file: Box::new(|_| Err(io::ErrorKind::NotFound.into())) };
-        let secrets = Secrets { outside: &outside, directory: Path::new(""), files: Vec::new() };
+        let secrets = Secrets { outside: &outside, directory: Path::new(""), files: Vec::new(), revealed: Default::default() };
         let target = Target::parse(url, false).unwrap();
         let proxy = of_environment(&secrets, &target)?;
         Ok(proxy.map(|proxy| (proxy.host.into(), proxy.port, proxy.authorization.is_some())))

@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::sign::Secret;
 
 /// The world outside the config file. Tests make one up.
@@ -75,7 +77,7 @@ pub fn typed_secret(typed: &str, outside: &Outside) -> Result<Secret, Error> {
         Some(("file", path)) => Text::File(path.to_owned()),
         _ => Text::Literal(typed.to_owned()),
     };
-    Secrets { outside, directory: Path::new(""), files: Vec::new() }.reveal(&text)
+    Secrets { outside, directory: Path::new(""), files: Vec::new(), revealed: Default::default() }.reveal(&text)
 }
 
 /// Looks secrets up for one reading of the config, and remembers the files.
@@ -84,10 +86,18 @@ pub(super) struct Secrets<'a> {
     /// What relative paths start from.
     pub(super) directory: &'a Path,
     pub(super) files: Vec<PathBuf>,
+    /// Of all that was looked up, one after the other.
+    pub(super) revealed: Sha256,
 }
 
 impl Secrets<'_> {
     pub(super) fn reveal(&mut self, text: &Text) -> Result<Secret, Error> {
+        let secret = self.look_up(text)?;
+        self.revealed.update(Sha256::digest(secret.expose()));
+        Ok(secret)
+    }
+
+    fn look_up(&mut self, text: &Text) -> Result<Secret, Error> {
         match text {
             Text::Credential(name) => self.credential(name),
             Text::Env(name) => {
@@ -180,7 +190,8 @@ mod tests {
 
     fn reveal(text: &Text) -> (Result<String, String>, Vec<PathBuf>) {
         let outside = outside();
-        let mut secrets = Secrets { outside: &outside, directory: Path::new("conf"), files: Vec::new() };
+        let mut secrets =
+            Secrets { outside: &outside, directory: Path::new("conf"), files: Vec::new(), revealed: Default::default() };
         let revealed = secrets.reveal(text);
         (revealed.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string()), secrets.files)
     }

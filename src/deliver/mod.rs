@@ -6,7 +6,7 @@
 //! task, no channel and no lock on its way out; a retry is an entry in the backlog and nothing else.
 //!
 //! **Invariant:** a lane loses nothing: what was pushed to it is delivered, with the dead letters, or handed back, also
-//! when an attempt panics; and it never waits for another lane.
+//! when an attempt, or the lane itself, panics; and it never waits for another lane.
 
 mod attempt;
 mod client;

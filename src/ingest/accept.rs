@@ -166,10 +166,11 @@ impl<'p> Desk<'p> {
         noted.keep();
         for event in taken {
             match event {
-                Taken::Duplicate(name, memo) if !logged => {
-                    self.log.write(now, &log::Record::Event(memo.answer(name.id).line(trace)));
+                Taken::Duplicate(name, memo) => {
+                    let answer = memo.answer(name.id);
+                    let record = log::Record::Event(answer.line(trace));
+                    if logged { self.log.count(&record) } else { self.log.write(now, &record) }
                 }
-                Taken::Duplicate(..) => {}
                 Taken::New(ready) => self.dispatch(ready, now),
             }
         }
@@ -315,10 +316,10 @@ impl<'p> Desk<'p> {
 
     /// The endpoint was removed while the log was written to.
     fn give_up(&self, outlet: &Outlet, delivery: Delivery) {
-        let (parcel, slot) = delivery.into_parts();
+        let (parcel, place) = delivery.into_parts();
         let to = Addressee::Removed(Arc::clone(&outlet.endpoint.name));
         let letter = Letter { parcel, to, reason: Reason::EndpointRemoved, error_code: None, attempts: 0 };
-        self.dead_letters.put(letter, Place::Queue(slot));
+        self.dead_letters.put(letter, place);
     }
 
     /// Puts an event on its way. Nothing can fail any more.

@@ -96,8 +96,13 @@ impl Buffer {
         }
     }
 
+    /// Counts `record`, whose line was written first.
+    pub(super) fn count(&self, record: &Record<'_>) {
+        self.lock().counters.count(record);
+    }
+
     /// Appends the lines of `records` to be written at once, or none of them. Where they cannot be, they are given up and
-    /// not lost: whoever asked is told.
+    /// not lost: whoever asked is told, and counts them if they are.
     pub(super) fn add_first(&self, now: SystemTime, records: &[Record<'_>]) -> Receipt {
         let mut state = self.lock();
         if state.writer == Writer::Ended || state.failing || state.is_full() {
@@ -105,7 +110,6 @@ impl Buffer {
         }
         let start = state.end();
         for record in records {
-            state.counters.count(record);
             state.append(now, record);
         }
         let (tell, told) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! How often each thing happened, in the words of the log.
 //!
-//! **Invariant:** a record is counted when it is made, also when its line is lost; so what the log says and what is counted
-//! agree but for the lines that are counted as lost.
+//! **Invariant:** a record is counted when it is made, also when its line is lost, or, where its line must be written first,
+//! after that; so what the log says and what is counted agree but for the lines that are counted as lost.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -53,11 +53,16 @@ impl Log {
         self.0.buffer.add(now, record);
     }
 
-    /// Logs and counts `records`, as of `now`, all of them or none, and tells when they are in the file: for what must be
-    /// there before the next step. Many such at a time share their writes. Lines that cannot be written are given up, but
-    /// for one that was begun.
+    /// Logs `records`, as of `now`, all of them or none, and tells when they are in the file: for what must be there before
+    /// the next step, which [`Log::count`]s them. Many such at a time share their writes. Lines that cannot be written are
+    /// given up, but for one that was begun.
     pub fn write_first(&self, now: SystemTime, records: &[Record<'_>]) -> Receipt {
         self.0.buffer.add_first(now, records)
+    }
+
+    /// Counts `record`, whose line was written first.
+    pub fn count(&self, record: &Record<'_>) {
+        self.0.buffer.count(record);
     }
 
     /// Opens the file anew, by its name: for `SIGHUP`. A file renamed or deleted is noticed without it.

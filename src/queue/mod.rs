@@ -77,7 +77,7 @@ impl Parcel {
     }
 }
 
-/// One event for one endpoint.
+/// One event for one endpoint. One that a panic drops has not ended: it is kept for [`Account::rescued`].
 #[derive(Debug)]
 pub struct Delivery {
     pub parcel: Arc<Parcel>,
@@ -85,12 +85,13 @@ pub struct Delivery {
     pub body: u32,
     /// Attempts made and counted.
     pub attempts: u32,
-    slot: Slot,
+    /// None once it was given up.
+    slot: Option<Slot>,
 }
 
 impl Delivery {
     pub fn new(parcel: Arc<Parcel>, body: u32, attempts: u32, slot: Slot) -> Delivery {
-        Delivery { parcel, body, attempts, slot }
+        Delivery { parcel, body, attempts, slot: Some(slot) }
     }
 
     pub fn body(&self) -> &Body {
@@ -99,12 +100,20 @@ impl Delivery {
 
     /// The bytes it counts for in its endpoint's queue.
     pub fn counted(&self) -> usize {
-        self.slot.bytes()
+        self.slot.as_ref().map_or(0, Slot::bytes)
     }
 
     /// Gives the delivery up, but not yet its place.
-    pub fn into_parts(self) -> (Arc<Parcel>, Slot) {
-        (self.parcel, self.slot)
+    pub fn into_parts(mut self) -> (Arc<Parcel>, Place) {
+        (Arc::clone(&self.parcel), self.slot.take().map_or(Place::Earlier, Place::Queue))
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take_if(|_| std::thread::panicking()) else { return };
+        let (parcel, body, attempts) = (Arc::clone(&self.parcel), self.body, self.attempts);
+        Arc::clone(slot.account()).rescue(Delivery::new(parcel, body, attempts, slot));
     }
 }
 

@@ -34,7 +34,7 @@ struct Entries {
     changes: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     reason: Box<str>,
     since: Box<str>,
@@ -99,22 +99,23 @@ impl Register {
 
     pub fn note(self: &Arc<Self>, endpoint: &Endpoint, reason: &str, since: SystemTime) {
         let entry = Entry { reason: reason.into(), since: log::timestamp(since).into(), settings: endpoint.digest.0.clone() };
-        self.change(|disabled| {
-            disabled.insert((&*endpoint.name).into(), entry);
+        self.change(|disabled| match disabled.insert((&*endpoint.name).into(), entry.clone()) {
+            Some(before) => before != entry,
+            None => true,
         });
     }
 
     pub fn forget(self: &Arc<Self>, name: &str) {
-        self.change(|disabled| {
-            disabled.remove(name);
-        });
+        self.change(|disabled| disabled.remove(name).is_some());
     }
 
     /// Forgets all but those of these names.
     pub fn retain(self: &Arc<Self>, names: impl Fn(&str) -> bool) {
-        if self.lock().disabled.keys().any(|name| !names(name)) {
-            self.change(|disabled| disabled.retain(|name, _| names(name)));
-        }
+        self.change(|disabled| {
+            let before = disabled.len();
+            disabled.retain(|name, _| names(name));
+            disabled.len() < before
+        });
     }
 
     /// Has the file say what is so now, before this returns.
@@ -133,9 +134,12 @@ impl Register {
         }
     }
 
-    fn change(self: &Arc<Self>, change: impl FnOnce(&mut BTreeMap<Box<str>, Entry>)) {
+    /// `change` says whether it has changed anything.
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut BTreeMap<Box<str>, Entry>) -> bool) {
         let mut entries = self.lock();
-        change(&mut entries.disabled);
+        if !change(&mut entries.disabled) {
+            return;
+        }
         entries.changes += 1;
         drop(entries);
         self.keep();

@@ -1,6 +1,6 @@
 //! How an endpoint's queue is, for people and machines that ask.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// One endpoint's queue, at the moment its lane was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     Disabled {
-        reason: Box<str>,
-        since: SystemTime,
+        /// None where nobody is left to ask.
+        reason: Option<Box<str>>,
     },
     Enabled,
     /// It is left alone for a while, or probed.

@@ -324,6 +324,32 @@ async fn what_is_counted_is_what_the_log_says() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_want_of_its_line_counts_as_refused_alone() {
+    let receiver = Receiver::replying([200]).await;
+    let count = async |log: &str, status: u16| {
+        let log = format!("[log]\naccepted = true\ndeliveries = \"{log}\"\n\n");
+        let sidecar = Sidecar::start(&(log + &config(&[("hook", &receiver.url(), "")]))).await;
+        let event = r#"{"type": "a.b", "id": "1", "data": 1}"#;
+        assert_eq!(sidecar.event(format!("[{event}, {event}]")).await.status, status);
+        let told = metrics(&sidecar).await;
+        let series = ["received_total", "duplicate_total", "rejected_total{code=\"storage_failed\"}"];
+        series.map(|series| told[&format!("sidehook_events_{series}")])
+    };
+    assert_eq!(count("deliveries.jsonl", 202).await, [2.0, 1.0, 0.0]);
+    assert_eq!(count("/dev/full", 503).await, [0.0, 0.0, 2.0]);
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_not_taken_for_the_next_request() {
+    let sidecar = Sidecar::start(&config(&[("hook", &closed_port(), "")])).await;
+    let smuggled = "POST /endpoints/hook/disable HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for path in ["/reload", "/endpoints/hook/enable", "/endpoints/hook/test"] {
+        let answer = sidecar.admin_with("POST", path, &[], smuggled).await;
+        assert_eq!((answer.status, endpoint(&sidecar, "hook").await["state"].clone()), (200, json!("enabled")), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn it_is_guarded_as_ingest_is_but_for_its_health() {
     let toml = config(&[("hook", &closed_port(), "")]).replace("\n\n[endpoints", "\ntoken = \"s3cret-token\"\n\n[endpoints");
     let sidecar = Sidecar::start(&toml).await;
@@ -426,9 +452,10 @@ async fn test_with_disable_on_failure_has_the_running_sidecar_do_it() {
 #[tokio::test]
 async fn it_can_be_asked_for_its_health_while_it_drains() {
     let receiver = Receiver::hanging().await;
-    let sidecar = Sidecar::start(&config(&[("hook", &receiver.url(), "")])).await;
+    let sidecar = Sidecar::start(&config(&[("hook", &receiver.url(), ""), ("idle", &receiver.url(), "active = false")])).await;
     sidecar.event(EVENT).await.accepted();
     receiver.received(1).await;
+    sidecar.admin("POST", "/endpoints/idle/disable").await;
     assert_eq!(sidecar.admin("GET", "/readyz").await.status, 200);
     sidecar.trigger().drain();
     let draining = async {
@@ -439,6 +466,11 @@ async fn it_can_be_asked_for_its_health_while_it_drains() {
     assert_eq!(alive, 200);
     reload.refused(503, "draining");
     assert_eq!(endpoint(&sidecar, "hook").await["in_flight"], 1);
+    // Nothing is left for this one to do: nobody is there who could enable it.
+    let enabled = async { while sidecar.admin("POST", "/endpoints/idle/disable").await.status == 200 {} };
+    timeout(LIMIT, enabled).await.expect("its lane ends");
+    sidecar.admin("POST", "/endpoints/idle/enable").await.refused(503, "draining");
+    assert_eq!(endpoint(&sidecar, "idle").await["state"], "disabled");
     assert!(Path::new(&sidecar.dir().join("state")).is_dir());
     sidecar.trigger().now();
     sidecar.stopped().await;

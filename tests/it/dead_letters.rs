@@ -1,8 +1,11 @@
 //! What is given up is on disk, whole, and only its owner may read it.
 
-use serde_json::json;
+use std::process::Command;
 
-use crate::support::{Receiver, Sidecar, everything_to, keys, lines, mode};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::support::{LIMIT, LOOK_EVERY, Process, Receiver, Sidecar, everything_to, keys, lines, mode, run, sidehook};
 
 async fn dead_letter_of(event: &str) -> (Sidecar, String) {
     let receiver = Receiver::replying([422]).await;
@@ -89,4 +92,31 @@ async fn where_the_file_cannot_be_written_the_event_is_tried_again_and_not_lost(
     std::fs::remove_dir(&file).unwrap();
     sidecar.logged("dead_lettered", 1).await;
     assert_eq!(sidecar.dead_letters()[0]["event"]["id"], "e-1");
+}
+
+#[tokio::test]
+async fn half_a_line_that_a_full_disk_leaves_is_taken_back() {
+    let receiver = Receiver::replying([404]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        "[listen]\naddress = \"unix:in.sock\"\n\n[log]\ndeliveries = \"/dev/null\"\n\n[state]\ndirectory = \"state\"\n\n";
+    let config = config.to_owned() + &everything_to(&[("hook", &receiver.url(), "")]);
+    std::fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+    // No file may be longer than eight blocks, which are of 512 bytes or of 1024.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 8; exec \"$0\" run"]).arg(sidehook(folder.path(), &[]).get_program());
+    let process = Process::start(limited.current_dir(folder.path()));
+    let until = async |what: &str, there: &dyn Fn() -> bool| {
+        let look = async {
+            while !there() {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        timeout(LIMIT, look).await.unwrap_or_else(|_| panic!("{what}: {}", process.complained()));
+    };
+    until("it listens", &|| folder.path().join("in.sock").exists()).await;
+    let large = format!("\"{}\"", "x".repeat(10_000));
+    assert_eq!(run(folder.path(), &["send", "a.b", "--data", &large]).await.code, 0);
+    until("it cannot write", &|| process.complained().contains("dead letters wait in memory")).await;
+    assert_eq!(std::fs::read_to_string(folder.path().join("state/dead_letters.jsonl")).unwrap(), "");
 }

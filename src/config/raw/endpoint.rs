@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::{
     MOST,
     auth::{self, Auth},
-    digest::Digest,
+    digest::Digests,
     keys,
     pace::{self, Pace},
     reader::{At, Node, Section, in_file_order},
@@ -61,7 +61,7 @@ pub(crate) struct Endpoint {
     pub(crate) http: Option<At<Http>>,
     pub(crate) proxy: Option<At<Text>>,
     /// Of all that is typed here, however it is laid out.
-    pub(crate) digest: Digest,
+    pub(crate) digests: Digests,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
         }
     }
     let endpoint = settings(&mut section);
-    Endpoint { broken: problems.errors() > before, digest: Digest::of(node.value), ..endpoint }
+    Endpoint { broken: problems.errors() > before, digests: Digests::of(node.value, MERGED), ..endpoint }
 }
 
 /// `[endpoints]`, in the file's order.
@@ -139,7 +139,7 @@ pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, 
         if let Some(mut section) = Section::open(&node, &keys::ENDPOINT, path, problems) {
             let url = section.require("url", text);
             let id = section.read("id", id);
-            endpoint = Endpoint { url, id, digest: Digest::of(node.value), ..settings(&mut section) };
+            endpoint = Endpoint { url, id, digests: Digests::of(node.value, MERGED), ..settings(&mut section) };
         }
         endpoint.broken = problems.errors() > before;
         endpoints.push((name, endpoint));
@@ -282,6 +282,9 @@ fn bounds(section: &mut Section<'_, '_>) -> Bounds {
         when_full: section.read("when_full", choice(WHEN_FULL)),
     }
 }
+
+/// Tables of which a default gives the keys that an endpoint's own leaves out.
+const MERGED: &[&str] = &["headers", "queue", "retry", "tls"];
 
 const BACKOFFS: &[(&str, Option<Backoff>)] = &[("fixed", Some(Backoff::Fixed)), ("exponential", Some(Backoff::Exponential))];
 const ENVELOPES: &[(&str, Option<Envelope>)] = &[

@@ -14,7 +14,17 @@ use crate::config::{problems::Problems, source::Span};
 
 /// Hides the values of secret keys, and user, password and query of URLs.
 pub(super) fn hide_secrets(source: &str, table: &DeTable<'_>, problems: &mut Problems) {
-    hide_table(source, table, false, problems);
+    for (key, value) in table.iter() {
+        match (&**key.get_ref(), value.get_ref()) {
+            // What endpoints are called says nothing of what is in them.
+            ("endpoints", DeValue::Table(endpoints)) => {
+                for (name, endpoint) in endpoints.iter() {
+                    hide_value(source, endpoint, !endpoint.get_ref().is_table() && is_secret(name.get_ref()), problems);
+                }
+            }
+            (key, _) => hide_entry(source, (key, value), false, problems),
+        }
+    }
 }
 
 /// Hides what may be a secret in a line that is no TOML, where keys can only be guessed.
@@ -35,19 +45,22 @@ pub(super) fn hide_in_broken_line(source: &str, at: usize, problems: &mut Proble
 /// `named`: whether this is the table of a secret's reference, where only the reference may be shown.
 fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Problems) {
     for (key, value) in table.iter() {
-        let key = key.get_ref();
-        let secret = if named { !matches!(&**key, "env" | "file" | "credential") } else { is_secret(key) };
-        match (&**key, value.get_ref()) {
-            ("auth", DeValue::String(none)) if none == "none" => {}
-            // A jq expression, and the path of a file.
-            ("order" | "tls", DeValue::Table(inner)) => {
-                let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");
-                for (inner_key, value) in inner.iter() {
-                    hide_value(source, value, !open(inner_key.get_ref()) && is_secret(inner_key.get_ref()), problems);
-                }
+        hide_entry(source, (key.get_ref(), value), named, problems);
+    }
+}
+
+fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: bool, problems: &mut Problems) {
+    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) };
+    match (key, value.get_ref()) {
+        ("auth", DeValue::String(none)) if none == "none" => {}
+        // A jq expression, and the path of a file.
+        ("order" | "tls", DeValue::Table(inner)) => {
+            let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");
+            for (inner_key, value) in inner.iter() {
+                hide_value(source, value, !open(inner_key.get_ref()) && is_secret(inner_key.get_ref()), problems);
             }
-            _ => hide_value(source, value, secret, problems),
         }
+        _ => hide_value(source, value, secret, problems),
     }
 }
 

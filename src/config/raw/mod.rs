@@ -23,6 +23,7 @@ use toml::de::DeTable;
 
 pub(super) use self::{
     auth::Auth,
+    digest::Digests,
     endpoint::{Backoff, Bounds, Endpoint, Format, Header, Retry},
     keys::nearest,
     pace::{Order, Pace},

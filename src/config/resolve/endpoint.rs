@@ -38,6 +38,7 @@ pub(super) fn resolve(
     {
         scope.error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
     }
+    scope.secrets.revealed = Sha256::new();
     let mut secrets = Vec::new();
     let target = target(typed, &mut secrets, scope);
     let shape = shape(typed, scope);
@@ -80,7 +81,7 @@ pub(super) fn resolve(
         resume_after: typed.pace.resume_after.as_ref().map(|after| after.value).filter(|after| !after.is_zero()),
         idle_timeout: or(&typed.idle_timeout, Duration::from_secs(4)),
         trace: or(&typed.trace, false),
-        digest: digest(own, defaults, &secrets),
+        digest: digest(typed, scope),
         secrets,
     })
 }
@@ -224,14 +225,10 @@ fn id(name: &At<String>, typed: &raw::Endpoint) -> String {
     id
 }
 
-/// Of what is typed and of the secrets it names.
-fn digest(own: &raw::Endpoint, defaults: &raw::Endpoint, secrets: &[Secret]) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update(own.digest.0);
-    hash.update(defaults.digest.0);
-    for secret in secrets {
-        hash.update(Sha256::digest(secret.expose()));
-    }
+/// Of what is typed and of all that it names.
+fn digest(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Digest {
+    let mut hash = std::mem::take(&mut scope.secrets.revealed);
+    typed.digests.add_to(&mut hash);
     Digest(HEXLOWER.encode(&hash.finalize()).into())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** `headers`, `retry`, `queue` and `tls` merge by key, everything else is the endpoint's own or the default's whole.
 
-use crate::config::raw::{At, Bounds, Endpoint, Pace, Retry, Tls};
+use crate::config::raw::{At, Bounds, Digests, Endpoint, Pace, Retry, Tls};
 
 /// The settings of `own`, and of `defaults` where it has none.
 pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
@@ -54,7 +54,7 @@ pub(super) fn with_defaults(own: &Endpoint, defaults: &Endpoint) -> Endpoint {
         },
         http: first(&own.http, &defaults.http),
         proxy: first(&own.proxy, &defaults.proxy),
-        digest: own.digest,
+        digests: digests(&own.digests, &defaults.digests),
     }
 }
 
@@ -73,6 +73,17 @@ fn retry(own: &Retry, defaults: &Retry) -> Retry {
         max_age: first(&own.max_age, &defaults.max_age),
         on: first(&own.on, &defaults.on),
     }
+}
+
+/// Of the settings that [`with_defaults`] gives.
+fn digests(own: &Digests, defaults: &Digests) -> Digests {
+    let counted = ["retry.attempts", "retry.delay", "retry.backoff"];
+    let counts = |path: &str| match path {
+        "retry.schedule" => !counted.iter().any(|path| own.contains(path)),
+        path if counted.contains(&path) => !own.contains("retry.schedule"),
+        _ => true,
+    };
+    own.over(defaults, counts)
 }
 
 fn first<T: Clone>(own: &Option<At<T>>, default: &Option<At<T>>) -> Option<At<T>> {

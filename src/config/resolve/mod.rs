@@ -96,7 +96,7 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn new(path: &'a Path, outside: &'a Outside, problems: Problems) -> Scope<'a> {
         let directory = path.parent().unwrap_or(Path::new(""));
-        let secrets = Secrets { outside, directory, files: vec![path.to_owned()] };
+        let secrets = Secrets { outside, directory, files: vec![path.to_owned()], revealed: Default::default() };
         Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() }
     }
 

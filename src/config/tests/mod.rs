@@ -442,3 +442,64 @@ fn tokens_have_the_proxy_of_their_own_server() {
         assert_eq!((is_secret(&endpoint.secrets), is_secret(&auth.secrets)), (expected.0 || expected.1, expected.1), "{source}");
     }
 }
+
+#[test]
+fn a_digest_is_of_what_an_endpoint_really_uses() {
+    let digest = |source: &str| good(source).endpoints[0].digest.0.clone();
+    let with = |defaults: &str, keys: &str| {
+        digest(&format!("[defaults]\n{defaults}\n[endpoints.a]\nurl = \"https://a.example/\"\n{keys}"))
+    };
+    let one = with("", "timeout = \"3s\"\nretry.attempts = 2\nheaders = { X-A = \"1\" }");
+    for (defaults, keys) in [
+        ("timeout = \"3s\"", "retry = { attempts = 2 }\nheaders = { X-A = \"1\" }"),
+        ("retry = { attempts = 2 }\nheaders = { x-a = \"1\" }", "timeout = \"3s\""),
+        (
+            "timeout = \"9s\"\nretry.schedule = [\"1s\"]\nheaders = { x-a = \"2\" }",
+            "timeout = \"3s\"\nretry.attempts = 2\nheaders.X-A = \"1\"",
+        ),
+    ] {
+        assert_eq!(with(defaults, keys), one, "{defaults}");
+    }
+    for defaults in
+        ["method = \"PUT\"", "retry.jitter = 0.5", "headers = { x-b = \"1\" }", "auth = { type = \"bearer\", token = \"t\" }"]
+    {
+        assert_ne!(with(defaults, "timeout = \"3s\"\nretry.attempts = 2\nheaders = { X-A = \"1\" }"), one, "{defaults}");
+    }
+}
+
+#[test]
+fn a_digest_is_of_the_texts_and_files_that_an_endpoint_names() {
+    let made = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let digest = |(made, user): (&rcgen::CertifiedKey<rcgen::KeyPair>, &'static str)| {
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let outside = Outside {
+            variable: Box::new(move |_| Ok(user.to_owned())),
+            file: Box::new(move |path| match path.to_str() {
+                Some("conf/key.pem") => Ok(key.clone().into()),
+                _ => Ok(certificate.clone().into()),
+            }),
+        };
+        let source = "[endpoints.a]\nurl = \"https://a.example/\"\ntls = { certificate = \"c.pem\", key = \"key.pem\" }\n\
+                      auth = { type = \"basic\", username = { env = \"U\" }, password = \"p\" }";
+        let config = parse(source, Path::new("conf/sidehook.toml"), &outside).unwrap_or_else(|problems| panic!("{problems}"));
+        config.endpoints[0].digest.0.clone()
+    };
+    let (one, other) = (made(), made());
+    assert_eq!(digest((&one, "u")), digest((&one, "u")));
+    assert_ne!(digest((&one, "u")), digest((&other, "u")));
+    assert_ne!(digest((&one, "u")), digest((&one, "v")), "it is too short to be masked, but it counts");
+}
+
+#[test]
+fn what_an_endpoint_is_called_neither_hides_nor_shows_what_is_in_it() {
+    for name in ["authors", "order", "tls", "token"] {
+        let table = format!("[endpoints.{name}]\nurl = \"http://a.example/x\"\n");
+        let auth = "auth = { type = \"bearer\", token = \"s3cret\" }\n[admin]\naddress = \"127.0.0.1:1\"\n";
+        let shown = good(&(table.clone() + auth)).admin.unwrap().shown;
+        let whole =
+            format!("{{\"{name}\":{{\"url\":\"http://a.example/x\",\"auth\":{{\"type\":\"bearer\",\"token\":\"***\"}}}}}}");
+        assert!(shown.contains(&whole), "{shown}");
+        let problems = bad(&(table + "key = \"s3cret\"\n")).to_string();
+        assert!(problems.contains("key = \"***\"") && !problems.contains("s3cret"), "{problems}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What comes of attempts: for the deliveries, and for the endpoint.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -17,7 +18,7 @@ use crate::{
     deliver::{Transport, attempt::Done},
     endpoint::Endpoint,
     log::{self, record},
-    queue::{self, Addressee, Delivery, Letter, Lot, Place, Probe, Stage as End, Turn},
+    queue::{self, Addressee, Delivery, Letter, Lot, Probe, Stage as End, Turn},
     retry::{self, Class, ErrorCode, Failure, On, Outcome, Reason, Verdict},
 };
 
@@ -48,7 +49,8 @@ impl<T: Transport> Lane<T> {
         // A receiver that never ends its answers must not gather connections: past this many they are closed.
         if let Some(unread) = done.unread.filter(|_| self.unread.len() < self.endpoint.concurrency) {
             let endpoint = Arc::clone(&flight.endpoint);
-            self.unread.push(Box::pin(unread.map(move |rest| (endpoint, rest.connection))));
+            let connection = AssertUnwindSafe(unread).catch_unwind().map(|rest| rest.ok().and_then(|rest| rest.connection));
+            self.unread.push(Box::pin(connection.map(move |connection| (endpoint, connection))));
         }
         let (duration, probe) = (done.duration, flight.probe);
         match done.outcome {
@@ -203,10 +205,10 @@ impl<T: Transport> Lane<T> {
 
     pub(super) fn give_up(&self, delivery: Delivery, reason: Reason, error_code: Option<ErrorCode>) {
         let attempts = delivery.attempts;
-        let (parcel, slot) = delivery.into_parts();
+        let (parcel, place) = delivery.into_parts();
         let to = Addressee::Known(Arc::clone(&self.endpoint));
         let letter = Letter { parcel, to, reason, error_code, attempts };
-        self.around.dead_letters.put(letter, Place::Queue(slot));
+        self.around.dead_letters.put(letter, place);
     }
 
     pub(super) fn give_up_everything(&mut self, reason: Reason, error_code: Option<ErrorCode>, now: Instant) {

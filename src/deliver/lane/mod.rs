@@ -10,17 +10,18 @@ mod state;
 use std::{
     future::{Future, poll_fn},
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant as Clock, Sleep},
+    time::{Instant as Clock, Sleep, sleep},
 };
 
 use self::{departures::Idle, flights::Flights, state::Disabled};
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     endpoint::{Endpoint, Sequence, WhenFull},
-    log::Log,
+    log::{Log, diagnostics},
     queue::{Account, Backlog, DeadLetters, Delivery, Gate, Handle, Lot, May, Order, Register, Rules, pending::Leftover},
     transform,
 };
@@ -82,6 +83,8 @@ pub struct Lane<T: Transport> {
     stage: Stage,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
+    /// A panic may have left things half done.
+    is_torn: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,15 +121,37 @@ impl<T: Transport> Lane<T> {
             stage: Stage::Open,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
+            is_torn: false,
         };
         // At once, and not when the task first runs: what comes in meanwhile is to meet the endpoint as it was left.
         lane.recall();
         (handle, tokio::spawn(lane.run()))
     }
 
+    /// Serves until it is over. A panic, which is a bug wherever it comes from, is said and survived.
     async fn run(mut self) -> Vec<Leftover> {
+        while AssertUnwindSafe(self.serve()).catch_unwind().await.is_err() {
+            let name = &self.endpoint.name;
+            diagnostics::error(format_args!("endpoint {name}: its lane has failed and goes on: please report this bug"));
+            if matches!(self.stage, Stage::Draining(deadline) if deadline <= Clock::now().into_std()) {
+                break;
+            }
+            // What fails again and again is not to keep the processor busy.
+            sleep(AFTER_PANIC).await;
+            self.is_torn = true;
+        }
+        let left = self.leftovers(Clock::now().into_std());
+        // While they have a name: what a function returns is lost where what it drops last panics.
+        drop(self);
+        left
+    }
+
+    async fn serve(&mut self) {
         let mut orders = Vec::with_capacity(ORDERS);
         let mut now = Clock::now().into_std();
+        if std::mem::take(&mut self.is_torn) {
+            self.mend(now);
+        }
         loop {
             self.pass(now);
             self.start_attempts(now);
@@ -134,7 +159,7 @@ impl<T: Transport> Lane<T> {
                 if self.hear_the_last(now) {
                     continue;
                 }
-                return self.leftovers(now);
+                return;
             }
             if !self.backlog.is_in_order() {
                 self.put_in_order();
@@ -142,6 +167,21 @@ impl<T: Transport> Lane<T> {
             }
             let alarm = self.alarm(now);
             now = poll_fn(|cx| self.step(cx, alarm, &mut orders)).await;
+        }
+    }
+
+    /// Takes up what a panic has dropped, and puts in order what it may have left half done; orders come first, for one may
+    /// say drain.
+    fn mend(&mut self, now: Instant) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order, now);
+        }
+        // It may wait for the end of a probe that has ended.
+        let turn = self.gate.reset(&self.endpoint.pace, now);
+        self.turn(turn);
+        self.backlog.reorder(rules(&self.endpoint), self.flights.lots_mut());
+        for delivery in self.account.rescued() {
+            self.take(delivery, now);
         }
     }
 
@@ -220,7 +260,10 @@ impl<T: Transport> Lane<T> {
                 // Who asked may have gone.
                 let _ = asked.send(self.status());
             }
-            Order::Retire => self.stage = Stage::Retired,
+            Order::Retire => {
+                self.stage = Stage::Retired;
+                self.around.register.forget(&self.endpoint.name);
+            }
             Order::Settings(endpoint) => self.settle(endpoint, now),
         }
     }
@@ -281,9 +324,12 @@ impl<T: Transport> Lane<T> {
         [deadline, self.gate.paused_until(), start, oldest_idle, resume].into_iter().flatten().min()
     }
 
-    fn leftovers(mut self, now: Instant) -> Vec<Leftover> {
+    fn leftovers(&mut self, now: Instant) -> Vec<Leftover> {
         // Attempts end before their deliveries are handed on: what is written as pending is not being sent.
         self.attempts.clear();
+        for delivery in self.account.rescued() {
+            self.backlog.push(delivery, 0, now);
+        }
         for flight in self.flights.take_all() {
             self.backlog.hold(flight.lot);
         }
@@ -307,6 +353,8 @@ fn key(order: &Sequence, delivery: &Delivery) -> u64 {
     key.ok().flatten().as_deref().unwrap_or("null").hash(&mut hasher);
     hasher.finish()
 }
+
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Orders taken from the channel at once.
 const ORDERS: usize = 64;

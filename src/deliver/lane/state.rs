@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant as Clock;
 
-use super::{Lane, departures::age, key, rules};
+use super::{Lane, Stage, departures::age, key, rules};
 use crate::{
     deliver::Transport,
     endpoint::Endpoint,
@@ -58,6 +58,9 @@ impl<T: Transport> Lane<T> {
         self.tell_in_flight();
         if before != self.endpoint {
             self.enable(OTHER_SETTINGS);
+        } else if let Some(Disabled { reason, since, .. }) = &self.disabled {
+            // They may be said in other words, of which the next process is to know that they mean the same.
+            self.around.register.note(&self.endpoint, reason, *since);
         }
     }
 
@@ -99,7 +102,10 @@ impl<T: Transport> Lane<T> {
             return;
         }
         let since = SystemTime::now();
-        self.around.register.note(&self.endpoint, &reason, since);
+        // Should the endpoint come back, it is another one.
+        if self.stage != Stage::Retired {
+            self.around.register.note(&self.endpoint, &reason, since);
+        }
         self.set_disabled(reason, since);
         if let Some(disabled) = &self.disabled {
             self.log_change(record::Change::Disabled { reason: &disabled.reason });
@@ -138,7 +144,7 @@ impl<T: Transport> Lane<T> {
         let (events, bytes) = self.account.held();
         let in_flight = self.flights.lots().map(|lot| lot.items().len()).sum();
         let condition = match &self.disabled {
-            Some(Disabled { reason, since, .. }) => Condition::Disabled { reason: reason.clone(), since: *since },
+            Some(Disabled { reason, .. }) => Condition::Disabled { reason: Some(reason.clone()) },
             None => self.gate.why_paused().map_or(Condition::Enabled, |reason| Condition::Paused { reason }),
         };
         let oldest_waiting = self.backlog.oldest().map(age);

@@ -142,7 +142,7 @@ async fn permanent_failures_in_a_row_disable_and_others_in_between_do_not() {
     world.settled().await;
     let status = world.status().await;
     assert!(
-        matches!(&status.condition, Condition::Disabled { reason, .. } if reason.contains("3 permanent failures")),
+        matches!(&status.condition, Condition::Disabled { reason: Some(reason) } if reason.contains("3 permanent failures")),
         "{status:?}"
     );
     let ended = world.finished().await;
@@ -201,6 +201,39 @@ async fn what_is_disabled_stays_so_over_a_restart_until_a_setting_changes() {
     world.settled().await;
     let ended = world.restarted(digest("c"), |_| Reply::Status(200)).await.finished().await;
     assert_eq!(ended.telling("enabled")[0]["reason"], "its settings changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_settings_in_other_words_keep_it_disabled_over_a_restart_too() {
+    let digest = |digest: &str| Endpoint { digest: Digest(digest.into()), ..disabling(1) };
+    let world = World::start(digest("a"), |_| Reply::Status(404));
+    world.post("e-0");
+    world.received(1).await;
+    world.settled().await;
+    world.settle(digest("b"));
+    world.settled().await;
+    assert!(world.account.is_disabled());
+    let world = world.restarted(digest("b"), |_| Reply::Status(200)).await;
+    assert!(world.account.is_disabled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_removed_endpoint_is_disabled_by_is_not_remembered() {
+    let gone = || World::start(disabling(5), |_| Reply::After(seconds(5), 410));
+    let world = gone();
+    world.post("e-0");
+    world.received(1).await;
+    world.retire();
+    tokio::time::sleep(seconds(6)).await;
+    assert!(world.account.is_disabled() && !world.is_known_as_disabled());
+    // What was known goes with it, whichever of the two comes first.
+    let world = gone();
+    world.post("e-0");
+    tokio::time::sleep(seconds(6)).await;
+    assert!(world.is_known_as_disabled());
+    world.retire();
+    world.settled().await;
+    assert!(!world.is_known_as_disabled());
 }
 
 #[tokio::test(start_paused = true)]

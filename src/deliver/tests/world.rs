@@ -28,7 +28,7 @@ use crate::{
     event::{Event, Time},
     log::{Counters, Destination, Log},
     pipeline::{self, Prepared},
-    queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, Register, Share, Slot, Status, pending::Leftover},
+    queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, Recalled, Register, Share, Slot, Status, pending::Leftover},
     retry::{ErrorCode, Failure},
     sign::Template,
 };
@@ -46,8 +46,12 @@ pub(super) enum Reply {
     Broken {
         silent: bool,
     },
+    /// This status after so long, over a connection that panics when it is closed.
+    Cursed(Duration, u16),
     /// 200, and a body without an end.
     Endless,
+    /// 200, and a panic where its body is read.
+    Garbled,
     Hang,
     Panic,
     /// A status and the beginning of its body.
@@ -163,13 +167,16 @@ pub(super) struct Link {
     number: usize,
     dialled: Box<str>,
     beginning: Vec<u8>,
+    cursed: bool,
     endless: bool,
+    garbled: bool,
     receiver: Arc<Receiver>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.receiver.closed.lock().unwrap().push((self.number, self.receiver.now()));
+        assert!(!self.cursed || std::thread::panicking(), "as the test wants it");
     }
 }
 
@@ -187,7 +194,8 @@ impl Transport for Wire {
             Dialled::Hang => std::future::pending().await,
         }
         let dialled = target.shown.clone();
-        Ok(Link { number, dialled, beginning: Vec::new(), endless: false, receiver: Arc::clone(&self.0) })
+        let [cursed, endless, garbled] = [false; 3];
+        Ok(Link { number, dialled, beginning: Vec::new(), cursed, endless, garbled, receiver: Arc::clone(&self.0) })
     }
 
     async fn exchange(&self, link: &mut Link, request: Request<Bytes>) -> Result<Head, Broken> {
@@ -223,6 +231,15 @@ impl Transport for Wire {
                 let failure = Failure { code: ErrorCode::Reset, error: Cow::Borrowed("reset"), retry_after: None };
                 Err(Broken { failure, silent, unprocessed: false })
             }
+            Reply::Cursed(wait, status) => {
+                sleep(wait).await;
+                link.cursed = true;
+                head(status)
+            }
+            Reply::Garbled => {
+                link.garbled = true;
+                head(200)
+            }
             Reply::Endless => {
                 link.endless = true;
                 head(200)
@@ -241,6 +258,10 @@ impl Transport for Wire {
     async fn rest(&self, mut link: Link, keep: usize) -> Rest<Link> {
         if link.endless {
             std::future::pending::<()>().await;
+        }
+        if link.garbled {
+            sleep(Duration::from_millis(1)).await;
+            panic!("as the test wants it");
         }
         let mut beginning = std::mem::take(&mut link.beginning);
         beginning.truncate(keep);
@@ -426,6 +447,18 @@ impl World {
         self.handle.status().await.unwrap()
     }
 
+    /// Why the lane has panicked at its end, and the ids of what that would have dropped.
+    pub(super) async fn broken(self) -> Vec<String> {
+        let World { account, lane, .. } = self;
+        assert!(timeout(LONG, lane).await.expect("the lane ends").is_err_and(|error| error.is_panic()));
+        let rescued = account.rescued();
+        rescued.iter().map(|delivery| delivery.parcel.prepared.event.view().id.to_owned()).collect()
+    }
+
+    pub(super) fn is_known_as_disabled(&self) -> bool {
+        self.around.register.recall(&self.endpoint.lock().unwrap()) != Recalled::Nothing
+    }
+
     /// Ends this lane and opens another, which knows what is disabled.
     pub(super) async fn restarted(self, endpoint: Endpoint, reply: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> World {
         let register = Arc::clone(&self.around.register);
@@ -504,6 +537,7 @@ impl World {
         let World { folder, around, receiver, account, ledger, lane, handle, .. } = self;
         let Surroundings { log, dead_letters, .. } = around;
         let left = timeout(LONG, lane).await.expect("the lane ends").expect("the lane does not panic");
+        assert!(account.rescued().is_empty(), "the lane has taken what panics would have dropped");
         drop(handle);
         let at = receiver.now();
         let unwritten = dead_letters.close();

@@ -24,6 +24,7 @@ use std::{
 };
 
 use self::drain::Drain;
+use super::Delivery;
 use crate::endpoint::{Bounds, WhenFull};
 
 /// The account of all queues together. One per sidecar.
@@ -49,6 +50,7 @@ pub struct Account {
     held: Mutex<Held>,
     /// Written by the endpoint's lane alone.
     disabled: AtomicBool,
+    rescued: Mutex<Vec<Delivery>>,
 }
 
 #[derive(Debug)]
@@ -128,7 +130,12 @@ impl Totals {
 impl Account {
     pub fn open(ledger: &Arc<Ledger>, bounds: Bounds) -> Arc<Account> {
         let held = Held { bounds, reserve: 0, events: 0, bytes: 0, own: 0, in_flight: (0, 0), drain: Drain::default() };
-        let account = Account { ledger: Arc::clone(ledger), held: Mutex::new(held), disabled: AtomicBool::new(false) };
+        let account = Account {
+            ledger: Arc::clone(ledger),
+            held: Mutex::new(held),
+            disabled: AtomicBool::new(false),
+            rescued: Mutex::default(),
+        };
         account.resize(bounds);
         Arc::new(account)
     }
@@ -166,6 +173,16 @@ impl Account {
     /// For the endpoint's lane, where the oldest event makes room for the newest.
     pub fn set_in_flight(&self, events: usize, bytes: usize) {
         self.lock().in_flight = (events, bytes);
+    }
+
+    /// Keeps what a panic would have dropped.
+    pub(in crate::queue) fn rescue(&self, delivery: Delivery) {
+        self.rescued.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+    }
+
+    /// Takes what panics would have dropped.
+    pub fn rescued(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.rescued.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether more is held than may be, where the lane is then to let go of the oldest. What is reserved it need not let go
@@ -305,6 +322,10 @@ impl Share {
 }
 
 impl Slot {
+    pub(in crate::queue) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     /// What it counts for in its endpoint's queue.
     pub fn bytes(&self) -> usize {
         self.bytes

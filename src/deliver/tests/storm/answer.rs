@@ -42,12 +42,12 @@ impl Answer {
             () => Answer::Never,
         };
         match reply {
-            Reply::After(wait, code) => in_time(*wait, status(*code, None)),
+            Reply::After(wait, code) | Reply::Cursed(wait, code) => in_time(*wait, status(*code, None)),
             Reply::Asking(code, asked) => status(*code, Some(asked)),
             Reply::AskingAfter(wait, code, asked) => in_time(*wait, status(*code, Some(asked))),
             Reply::Broken { silent: true } if reuses => Answer::Again,
             Reply::Broken { .. } | Reply::Panic => Answer::Failed(Failure { status: None, asked: None }),
-            Reply::Endless => Answer::Delivered(200),
+            Reply::Endless | Reply::Garbled => Answer::Delivered(200),
             Reply::Hang => in_time(Duration::MAX, Answer::Never),
             Reply::Saying(code, _) | Reply::Status(code) => status(*code, None),
         }

@@ -42,7 +42,7 @@ impl World {
                 if let Err(delivery) = self.handle.offer(Delivery::new(parcel, 0, 0, slot)) {
                     let (parcel, slot) = delivery.into_parts();
                     let to = Addressee::Removed(Arc::clone(&endpoint.name));
-                    self.give_up(letter(parcel, to, Reason::EndpointRemoved), Place::Queue(slot));
+                    self.give_up(letter(parcel, to, Reason::EndpointRemoved), slot);
                     self.letters_written();
                 }
                 posted

@@ -107,8 +107,8 @@ impl Watch {
     pub(super) fn come_back(&mut self, same: bool) {
         match same {
             true => self.enable(),
-            // Another lane knows what was written down, and that goes by real time.
-            false => *self = Watch { is_feared: true, ..Watch::default() },
+            // Another lane knows nothing of this one.
+            false => *self = Watch::default(),
         }
     }
 
