@@ -181,10 +181,10 @@ impl<'v> Way<'v> {
     }
 }
 
-/// People and scrapers are few, and what they say is short.
+/// People and scrapers are few, and what they say is short; who says nothing is not to keep the others out for long.
 const LIMITS: door::Limits = door::Limits {
     header_timeout: Duration::from_secs(5),
     body_timeout: Duration::from_secs(10),
-    keep_alive: Duration::from_secs(75),
+    keep_alive: Duration::from_secs(15),
     max_connections: 64,
 };

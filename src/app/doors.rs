@@ -12,8 +12,10 @@ use tokio::{
     time::timeout,
 };
 
+use super::Error;
 use crate::{
     admin::Admin,
+    config::{self, Address},
     deliver::OwnListeners,
     door::{self, Closing, Limits, Listener, Peer, Service, Watchdog},
     ingest::Ingest,
@@ -55,6 +57,12 @@ impl Service for Room {
             Room::Ingest(ingest) => ingest.answer(request, watchdog, closing).await,
         }
     }
+}
+
+/// A listener, and where it really listens.
+pub(super) struct Bound {
+    pub(super) listener: Listener,
+    pub(super) address: Address,
 }
 
 /// The open doors, and those that are still letting people out.
@@ -112,5 +120,32 @@ impl Doors {
         self.own.set([&self.ingest, &self.admin].into_iter().flatten().filter_map(|open| open.address).collect());
     }
 }
+
+impl Bound {
+    pub(super) async fn ingest(listen: &config::Listen) -> Result<Bound, Error> {
+        Bound::at(&listen.address, listen.mode).await
+    }
+
+    pub(super) async fn admin(admin: Option<&config::Admin>) -> Result<Option<Bound>, Error> {
+        match admin {
+            Some(admin) => Bound::at(&admin.address, ADMIN_MODE).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// `mode` is that of a Unix socket's file.
+    async fn at(address: &Address, mode: u32) -> Result<Bound, Error> {
+        let opened = match address {
+            Address::Tcp(address) => Listener::tcp(*address).await,
+            Address::Unix(path) => Listener::unix(path, mode).await,
+        };
+        let listener = opened.map_err(|error| Error::Address(address.clone(), error))?;
+        let address = listener.address().map_or_else(|| address.clone(), Address::Tcp);
+        Ok(Bound { listener, address })
+    }
+}
+
+/// Of the admin listener's socket: its own user and group.
+const ADMIN_MODE: u32 = 0o660;
 
 const LAST_ANSWERS: Duration = Duration::from_secs(1);

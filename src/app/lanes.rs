@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
 use crate::{
+    admin::View,
     config::Config,
     deliver::{Client, Lane, Surroundings},
     door::{self, Guard},
@@ -157,6 +158,16 @@ impl Lanes {
     fn all(&self) -> impl Iterator<Item = &OpenLane> {
         self.open.values().chain(&self.retired)
     }
+}
+
+/// What the admin listener shows of a config and its plan.
+pub(super) fn view(config: &Config, plan: &Plan) -> View {
+    let guard = config.admin.as_ref().map_or_else(
+        || Guard::new(None, Vec::new(), Vec::new()),
+        |admin| Guard::new(admin.address.tcp(), admin.hosts.clone(), admin.tokens.clone()),
+    );
+    let shown = config.admin.as_ref().map(|admin| admin.shown.clone()).unwrap_or_default();
+    View { outlets: plan.outlets.clone(), guard, source: Arc::clone(&config.listen.source), config: shown }
 }
 
 /// Uniform in 0..1, for jitter.

@@ -1,0 +1,124 @@
+//! Another config, put in force while the sidecar runs.
+
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::SystemTime};
+
+use super::{
+    Core, Error,
+    doors::{Bound, Doors, Room},
+    lanes, warn,
+};
+use crate::{
+    admin::Reload,
+    config::{self, Address, Config, Watcher},
+    log::{self, diagnostics, record},
+    queue::Directory,
+};
+
+impl Core {
+    /// The same as [`Core::reload`], but the same content again is no reload.
+    pub(super) async fn reload_if_changed(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
+        if watcher.look() || self.rejected {
+            return self.reload(doors, watcher).await;
+        }
+        Reload::Loaded { at: SystemTime::now(), changed: Vec::new() }
+    }
+
+    /// Reads the config again and puts it in force, all of it or nothing; says what came of it.
+    pub(super) async fn reload(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
+        let path = self.path.clone();
+        // A large config takes its time to compile, and deliveries must not wait for it.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let applied = match loaded {
+            Ok(Ok(config)) => self.apply(config, doors).await,
+            Ok(Err(problems)) => Err(Error::Config(problems)),
+            Err(panic) => Err(Error::Thread(panic.into())),
+        };
+        self.rejected = applied.is_err();
+        let at = SystemTime::now();
+        let reload = match applied {
+            Ok(changed) => {
+                watcher.watch(&self.config.files, self.config.content);
+                let names: Vec<&str> = changed.iter().map(String::as_str).collect();
+                self.write(&log::Record::Config(record::Config::Loaded { changed: &names }));
+                diagnostics::info(format_args!("config reloaded, changed: {}", names.join(", ")));
+                Reload::Loaded { at, changed }
+            }
+            Err(error) => {
+                let mut diagnostics = String::from("[]");
+                if let Error::Config(problems) = &error {
+                    // It may be repaired in another file than the config in force names.
+                    watcher.watch(problems.files(), problems.content());
+                    diagnostics = serde_json::to_string(&problems.entries()).unwrap_or(diagnostics);
+                }
+                let error = format!("{:#}", anyhow::Error::new(error));
+                self.write(&log::Record::Config(record::Config::Rejected { error: &error }));
+                diagnostics::error(format_args!("config not reloaded, the old one stays in force: {error}"));
+                Reload::Rejected { at, error, diagnostics: diagnostics.into() }
+            }
+        };
+        self.admin.reloaded(reload.clone());
+        reload
+    }
+
+    /// Builds everything new before anything old is stopped; says what changed, by name.
+    async fn apply(&mut self, config: Config, doors: &mut Doors) -> Result<Vec<String>, Error> {
+        let changed = config::difference(&self.config, &config);
+        let listener = match config.listen.address == self.config.listen.address {
+            true => None,
+            false => Some(Bound::ingest(&config.listen).await?),
+        };
+        let admin_address = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
+        let window = match admin_address(&config) == admin_address(&self.config) {
+            true => None,
+            false => Bound::admin(config.admin.as_ref()).await?,
+        };
+        // Opened anew by another name, it would be in use by another sidecar: this one.
+        let directory = match self.directory.is_also(&config.state.directory) {
+            true => None,
+            false => Some(Directory::open(&config.state.directory)?),
+        };
+        if config.log != self.config.log {
+            self.log.switch(config.log.clone()).map_err(Error::Log)?;
+        }
+        if listener.is_none() && config.listen.mode != self.config.listen.mode {
+            set_mode(&config.listen);
+        }
+        warn(&config);
+        if let Some(directory) = directory {
+            self.directory = directory;
+        }
+        self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
+        self.register.switch(self.directory.disabled());
+        let plan = self.lanes.plan(&config).await;
+        self.admin.swap(lanes::view(&config, &plan));
+        self.ingest.swap(plan);
+        self.lanes.settle(&config);
+        self.log.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
+        if config.admin.is_none() {
+            doors.shut_admin();
+        }
+        self.open(doors, listener, window);
+        self.config = config;
+        Ok(changed)
+    }
+
+    /// Lets people in where there is a new listener.
+    pub(super) fn open(&self, doors: &mut Doors, ingest: Option<Bound>, admin: Option<Bound>) {
+        if let Some(Bound { listener, address }) = ingest {
+            doors.open(Room::Ingest(Arc::clone(&self.ingest)), listener);
+            diagnostics::info(format_args!("listening on {address}"));
+        }
+        if let Some(Bound { listener, address }) = admin {
+            doors.open(Room::Admin(Arc::clone(&self.admin)), listener);
+            diagnostics::info(format_args!("admin listener on {address}"));
+        }
+    }
+}
+
+/// Gives the socket that is open another mode.
+fn set_mode(listen: &config::Listen) {
+    let Address::Unix(path) = &listen.address else { return };
+    if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(listen.mode)) {
+        diagnostics::error(format_args!("the mode of {} cannot be changed: {error}", listen.address));
+    }
+}
