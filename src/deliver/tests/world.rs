@@ -230,7 +230,7 @@ pub(super) struct World {
     register: Arc<Register>,
     pub receiver: Arc<Receiver>,
     pub account: Arc<Account>,
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     log: Log,
     dead_letters: Arc<DeadLetters>,
     endpoint: Mutex<Arc<Endpoint>>,

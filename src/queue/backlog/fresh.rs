@@ -345,7 +345,9 @@ mod tests {
 
     fn filled(ordered: bool, now: Instant) -> Fresh<Sized> {
         let mut fresh = Fresh::new(ordered);
-        (0..50_000).for_each(|n| drop(fresh.add(Entry { item: Sized, key: n, seq: n, ready: now })));
+        for n in 0..50_000 {
+            fresh.add(Entry { item: Sized, key: n, seq: n, ready: now });
+        }
         fresh
     }
 
