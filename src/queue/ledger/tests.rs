@@ -218,6 +218,25 @@ fn one_request_displaces_as_much_as_it_brings_and_the_next_waits_for_the_lane() 
 }
 
 #[test]
+fn what_is_displaced_by_the_same_event_in_several_queues_counts_once() {
+    let (ledger, accounts) = two_mebibytes(2);
+    accounts.iter().for_each(|account| account.resize(bounds(100, 64 << 20)));
+    let mut burst = 0;
+    let mut both = |_| {
+        let mut share = ledger.share(10_000);
+        let slots = [0, 1].map(|at| {
+            let slot = accounts[at].reserve(10_000, &mut share);
+            slot.or_else(|_| accounts[at].displace(10_000, &mut share, &mut burst)).unwrap()
+        });
+        (slots, share)
+    };
+    let _held: Vec<_> = (0..130).map(&mut both).collect();
+    let past_the_reserves = 130 - (512 << 10) / (10_000 + DELIVERY);
+    let common = ledger.lock().common;
+    assert!(common <= past_the_reserves * (10_000 + 2 * DELIVERY), "{common} bytes are common");
+}
+
+#[test]
 fn requests_that_displace_past_the_global_limit_wait_for_the_lanes_too() {
     let (ledger, accounts) = two_mebibytes(1);
     let _held = fill(&ledger, &accounts[0], 10_000);
