@@ -6,7 +6,7 @@
 //! the [`pending`] file.
 //!
 //! **Invariant:** every delivery holds a slot (or, on its way to the dead letters, a part of their own bounded buffer), and
-//! the slots held never exceed the bounds but for what an earlier process had acknowledged.
+//! the slots held never exceed the bounds but for what an earlier process had acknowledged, and for what a lane lets go of next.
 
 mod backlog;
 mod dead_letters;

@@ -77,7 +77,9 @@ impl<T: Transport> Lane<T> {
         let (endpoint, transport) = (Arc::clone(&self.endpoint), Arc::clone(&self.around.transport));
         let tokens = matches!(endpoint.auth, Some(Auth::OAuth2(_))).then(|| Arc::clone(&self.tokens));
         let probe = self.gate.start(&endpoint.pace, now);
-        let flight = Flight { lot, endpoint: Arc::clone(&endpoint), bytes: content.body().bytes.len(), early, probe };
+        let bytes = content.body().bytes.len();
+        let carried = matches!(content, Content::Batch { .. }).then(|| self.account.carry(bytes));
+        let flight = Flight { lot, endpoint: Arc::clone(&endpoint), bytes, _carried: carried, early, probe };
         let place = self.flights.add(flight);
         self.tell_in_flight();
         let attempt = async move {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     endpoint::Endpoint,
-    queue::{Delivery, Lot, Probe},
+    queue::{Delivery, Lot, Probe, Share},
 };
 
 /// Deliveries with an attempt under way; they stay here, so that a panic in the attempt cannot take them along.
@@ -15,6 +15,8 @@ pub(super) struct Flight {
     pub(super) endpoint: Arc<Endpoint>,
     /// Of the request's body.
     pub(super) bytes: usize,
+    /// A batch's body has a place of its own: it was made for this attempt.
+    pub(super) _carried: Option<Share>,
     /// Tried before its time, while draining: a failure does not count.
     pub(super) early: bool,
     /// What is to show whether the receiver is back.
