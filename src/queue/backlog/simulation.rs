@@ -151,6 +151,32 @@ fn what_waits_for_another_half_waits_for_it_no_more_once_order_does_not_matter()
     assert_eq!(backlog.next(now).map(|lot| lot.entries[0].item.number), Some(1));
 }
 
+#[test]
+fn what_comes_back_while_the_order_changes_waits_for_those_before_it_that_have_no_place_yet() {
+    let now = Instant::now();
+    let batch = Some(Batch { max_events: 2, max_bytes: 99, max_wait: Duration::ZERO });
+    let mut backlog = Backlog::new(Rules { ordered: true, batch, evicts: false });
+    for (number, key) in [(0, 0), (1, 1), (2, 0)] {
+        backlog.push(Parcel { number, key, bytes: 1, kind: 0, attempts: 0 }, key, now);
+    }
+    let mut out = vec![backlog.next(now).unwrap()];
+    assert_eq!(out[0].items().map(|parcel| parcel.number).collect::<Vec<_>>(), [0, 2]);
+    backlog.reorder(Rules { ordered: true, batch: None, evicts: false }, out.iter_mut());
+    let mut lot = out.pop().unwrap();
+    backlog.update(&mut lot, |_| 0);
+    backlog.park(lot, now);
+    let first = backlog.next(now).unwrap();
+    assert_eq!((first.entries[0].item.number, first.items().len()), (0, 1));
+    backlog.finish(first, now);
+    assert!(backlog.next(now).is_none(), "the second has no place yet");
+    let order = std::iter::from_fn(|| {
+        backlog.place_next(|_| 0, std::iter::empty(), now);
+        let lot = backlog.next(now)?;
+        backlog.finish(lot, now).pop().map(|parcel| parcel.number)
+    });
+    assert_eq!(order.collect::<Vec<_>>(), [1, 2]);
+}
+
 #[derive(Clone, Debug, PartialEq)]
 struct Parcel {
     number: u64,
@@ -632,6 +658,7 @@ impl World {
             }
             self.check();
             if self.out.is_empty() && self.backlog.is_stuck() {
+                assert!(self.backlog.is_in_order(), "something was not even looked at");
                 break;
             }
             if self.out.is_empty() {
