@@ -21,7 +21,7 @@ impl<T> Lot<T> {
         Lot { entries, id: None, then: None, is_outdated: false }
     }
 
-    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> + Clone {
+    pub fn items(&self) -> impl ExactSizeIterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.item)
     }
 
