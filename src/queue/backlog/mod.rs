@@ -13,6 +13,8 @@ mod lot;
 mod reorder;
 #[cfg(test)]
 pub(super) mod simulation;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::{
