@@ -16,20 +16,20 @@ use crate::{
     queue::Outlet,
 };
 
-pub(super) enum Action {
-    /// Dead-letter what comes, until it is enabled.
-    Disable { reason: Box<str> },
-    /// Deliver again, whatever has disabled or paused it.
-    Enable,
-}
-
 impl Admin {
-    /// Has it done, and shows how the endpoint is then.
-    pub(super) async fn act(&self, outlet: &Outlet, action: Action) -> Result<Response<Full<Bytes>>, Refusal> {
-        match action {
-            Action::Disable { reason } => outlet.handle.disable(reason),
-            Action::Enable => outlet.handle.enable(BY_HAND),
-        }
+    pub(super) async fn disable(&self, outlet: &Outlet, reason: Box<str>) -> Result<Response<Full<Bytes>>, Refusal> {
+        outlet.handle.disable(reason);
+        self.shown(outlet).await
+    }
+
+    /// Delivers again, whatever has disabled or paused the endpoint.
+    pub(super) async fn enable(&self, outlet: &Outlet) -> Result<Response<Full<Bytes>>, Refusal> {
+        outlet.handle.enable(BY_HAND);
+        self.shown(outlet).await
+    }
+
+    /// How the endpoint is after what was asked of it.
+    async fn shown(&self, outlet: &Outlet) -> Result<Response<Full<Bytes>>, Refusal> {
         // A lane that has ended has heard nothing of it.
         let status = outlet.handle.status().await.ok_or(Refusal::Draining)?;
         Ok(json(&endpoints::shown(outlet, status, &self.log.counters())))

@@ -31,7 +31,6 @@ use tokio::sync::{Notify, futures::Notified};
 
 pub use self::reload::{Asked, Reload, Requests};
 use self::{
-    actions::Action,
     reload::Reloads,
     reply::{Refusal, json},
 };
@@ -98,11 +97,8 @@ impl Admin {
         }
         Ok(match way {
             Way::Config => self.reloads.shown(&view.config),
-            Way::Disable(outlet) => {
-                let reason = actions::reason(body, watchdog).await?;
-                self.act(outlet, Action::Disable { reason }).await?
-            }
-            Way::Enable(outlet) => self.act(outlet, Action::Enable).await?,
+            Way::Disable(outlet) => self.disable(outlet, actions::reason(body, watchdog).await?).await?,
+            Way::Enable(outlet) => self.enable(outlet).await?,
             Way::Endpoint(outlet) => json(&endpoints::one(outlet, &self.log.counters()).await),
             Way::Endpoints => json(&endpoints::all(&view.outlets, &self.log.counters()).await),
             Way::Metrics => metrics::response(&view.outlets, &self.log, &self.reloads).await,
