@@ -16,6 +16,7 @@ mod ping;
 mod proxy;
 mod reach;
 mod resolver;
+mod stream;
 mod tls;
 mod token;
 mod two;

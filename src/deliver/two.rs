@@ -32,7 +32,8 @@ use tokio::{
 
 use super::{
     Broken, Head, Rest,
-    client::{Counted, MAX_HEAD, MAX_REST, REST_TIMEOUT, Seen, Stream, by_tls, chain, failure},
+    client::{MAX_HEAD, MAX_REST, REST_TIMEOUT, by_tls, chain, failure},
+    stream::{Counted, Seen, Stream},
 };
 use crate::{
     endpoint::{Target, Tls},
