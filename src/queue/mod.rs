@@ -23,9 +23,9 @@ mod waiter;
 
 use std::{sync::Arc, time::SystemTime};
 
-#[cfg(test)]
-pub(crate) use backlog::Random;
 pub use backlog::{Backlog, Item, Lot, Rules};
+#[cfg(test)]
+pub(crate) use backlog::{Random, seeds};
 pub use dead_letters::{Addressee, Counted, DeadLetters, Letter, Place, open_for_lines};
 pub use gate::{Gate, May, Probe, Turn};
 pub use handle::{Handle, Order, Outlet};

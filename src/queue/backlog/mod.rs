@@ -27,7 +27,7 @@ use smallvec::{SmallVec, smallvec};
 use self::fresh::Fresh;
 pub use self::lot::Lot;
 #[cfg(test)]
-pub(crate) use self::simulation::Random;
+pub(crate) use self::simulation::{Random, seeds};
 use crate::endpoint::Batch;
 
 /// How an endpoint's deliveries go out.

@@ -16,13 +16,17 @@ use crate::{
 
 #[test]
 fn nothing_is_lost_doubled_out_of_order_over_a_bound_or_stuck() {
-    let asked = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let seeds = asked("SIMULATION_SEED").map_or(0..asked("SIMULATION_SEEDS").unwrap_or(3000), |seed| seed..seed + 1);
-    for seed in seeds {
+    for seed in seeds("SIMULATION", 3000) {
         let mut world = World::new(seed);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.live()));
         assert!(ended.is_ok(), "seed {seed} fails. What happened:\n{}", world.trace);
     }
+}
+
+/// The seeds of a simulation: so many; or as many as `{name}_SEEDS` says, or the one of `{name}_SEED`, to see it again.
+pub(crate) fn seeds(name: &str, usual: u64) -> std::ops::Range<u64> {
+    let asked = |what| std::env::var(format!("{name}_{what}")).ok().and_then(|number| number.parse::<u64>().ok());
+    asked("SEED").map_or(0..asked("SEEDS").unwrap_or(usual), |seed| seed..seed + 1)
 }
 
 /// What a lane would be, but for sockets and time.

@@ -12,13 +12,12 @@ use std::{
 use super::{Account, DELIVERY, Ledger, OVERSHOOT, Share, Slot};
 use crate::{
     endpoint::{Bounds, WhenFull},
-    queue::backlog::simulation::Random,
+    queue::backlog::simulation::{Random, seeds},
 };
 
 #[test]
 fn what_is_counted_is_what_is_there_within_the_bounds_and_no_reserve_is_lost() {
-    let only = std::env::var("SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in only.map_or(0..3000u64, |seed| seed..seed + 1) {
+    for seed in seeds("SIMULATION", 3000) {
         let mut world = World::new(seed);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.live()));
         assert!(ended.is_ok(), "seed {seed} fails. What happened:\n{}", world.trace);

@@ -25,13 +25,11 @@ use tokio::time::sleep;
 
 use self::{door::Posted, settings::Settings};
 use super::world::{Dialled, Ended, Reply, Seen, Step, World, seconds};
-use crate::queue::Random;
+use crate::queue::{Random, seeds};
 
 #[test]
 fn whatever_the_weather_every_delivery_ends_once_in_order_and_within_all_bounds() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = number("STORM_SEED").map_or(0..number("STORM_SEEDS").unwrap_or(250), |seed| seed..seed + 1);
-    for seed in seeds {
+    for seed in seeds("STORM", 250) {
         let diary = Diary::default();
         let survived = catch_unwind(AssertUnwindSafe(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
