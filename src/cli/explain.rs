@@ -16,7 +16,7 @@ use http::{HeaderMap, Request};
 use super::{ConfigFile, Stop, request, terminal};
 use crate::{
     config::{self, Config},
-    endpoint::{Auth, Endpoint},
+    endpoint::{Auth, Endpoint, Sequence},
     event::{Event, GeneratedId, Head, Kept, Time, is_type},
     ingest::{self, Refusal},
     log,
@@ -70,10 +70,26 @@ impl Explain {
         let input = Input::new(event);
         let table = Table::new(config.routes.clone());
         let choices = table.select(&self.event_type, |_, when| when.is_true(&input).unwrap_or_default());
-        let mut text = self.routes(&config, &choices, &input);
-        text.push_str(&self.requests(&config, &table, &choices, &input)?);
+        let mut text = self.summary(&config, &choices);
+        text.push_str(&self.routes(&config, &choices, &input));
+        text.push_str(&requests(&config, &table, &choices, &input, self.show_secrets)?);
         terminal::print(text.trim_end());
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn summary(&self, config: &Config, choices: &[Choice]) -> String {
+        let name = |endpoint: &Endpoint| format!("{}{}", endpoint.name, if endpoint.active { "" } else { " (not active)" });
+        let names: Vec<String> = choices.iter().map(|choice| name(&config.endpoints[choice.endpoint])).collect();
+        let mut text = match &names[..] {
+            [] => format!("Nobody gets {}.\n", self.event_type),
+            names => format!("{} goes to {}.\n", self.event_type, names.join(", ")),
+        };
+        let asks = |route: &Route| route.active && (route.when.is_some() || route.transform.is_some());
+        if self.data.is_none() && config.routes.iter().any(asks) {
+            text.push_str("Its data is null; --data FILE gives it another, for `when` and `transform` to look at.\n");
+        }
+        text.push('\n');
+        text
     }
 
     /// Each route with its verdict, and which of its endpoints an earlier one has taken.
@@ -83,57 +99,79 @@ impl Explain {
             let (selects, why) = verdict(route, &self.event_type, input);
             let name = |to: &usize| {
                 let earlier = choices.iter().find(|choice| selects && choice.endpoint == *to && choice.route < n);
-                let earlier =
-                    earlier.map(|earlier| format!(" (already by {})", named(&config.routes[earlier.route], earlier.route)));
+                let earlier = earlier.map(|earlier| format!(" (already by {})", named(config, earlier.route)));
                 format!("{}{}", config.endpoints[*to].name, earlier.unwrap_or_default())
             };
             let names: Vec<String> = route.to.iter().map(name).collect();
             let verdict = if selects { terminal::good("selects it") } else { terminal::bad("does not") };
-            let _ = writeln!(text, "{} {verdict}: {why} -> {}", named(route, n), names.join(", "));
+            let _ = writeln!(text, "{}{} {verdict}: {why} -> {}", named(config, n), line(config, n), names.join(", "));
         }
         text
     }
+}
 
-    fn requests(&self, config: &Config, table: &Table, choices: &[Choice], input: &Input<'_>) -> anyhow::Result<String> {
-        let chosen =
-            || choices.iter().map(|choice| (&*config.endpoints[choice.endpoint], table.route(choice.route).transform.as_ref()));
-        let (prepared, made) = pipeline::prepare(input, chosen())?;
-        let mut text = String::new();
-        if choices.is_empty() {
-            text.push_str("\nNobody gets it.\n");
+fn requests(config: &Config, table: &Table, choices: &[Choice], input: &Input<'_>, show_secrets: bool) -> anyhow::Result<String> {
+    let chosen = || choices.iter().map(|choice| (&*config.endpoints[choice.endpoint], table.route(choice.route)));
+    let (prepared, made) = pipeline::prepare(input, chosen().map(|(endpoint, route)| (endpoint, route.transform.as_ref())))?;
+    let mut text = String::new();
+    for ((choice, (endpoint, route)), made) in choices.iter().zip(chosen()).zip(&made) {
+        let by = named(config, choice.route);
+        let transform = route.transform.as_ref().map(|transform| terminal::in_line(transform.source()));
+        let transform = transform.map(|transform| format!(", transformed: {transform}")).unwrap_or_default();
+        let _ = write!(text, "\n{} (by {by}{transform})\n", endpoint.name);
+        if !endpoint.active {
+            text.push_str("    it is not active, so nothing is sent; if it were:\n");
         }
-        for ((choice, (endpoint, _)), made) in choices.iter().zip(chosen()).zip(&made) {
-            let by = named(table.route(choice.route), choice.route);
-            let _ = write!(text, "\n{} (by {by})\n", endpoint.name);
-            if !endpoint.active {
-                text.push_str("    it is not active, so nothing is sent; if it were:\n");
+        text.push_str(&match made {
+            Made::Body(body) => {
+                let request = request(endpoint, &prepared.event, &prepared.bodies[*body as usize], show_secrets)?;
+                way(endpoint, input) + &request
             }
-            text.push_str(&match made {
-                Made::Body(body) => self.request(endpoint, &prepared.event, &prepared.bodies[*body as usize])?,
-                Made::Failed(error) => {
-                    let error = terminal::in_line(&error.to_string());
-                    format!("    the transform fails, so it becomes a dead letter: {error}\n")
-                }
-                Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
-            });
-        }
-        Ok(text)
+            Made::Failed(error) => {
+                let error = terminal::in_line(&error.to_string());
+                format!("    the transform fails, so it becomes a dead letter: {error}\n")
+            }
+            Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
+        });
     }
+    Ok(text)
+}
 
-    fn request(&self, endpoint: &Endpoint, event: &Kept, body: &pipeline::Body) -> anyhow::Result<String> {
-        let now = SystemTime::now();
-        let (batch, id) = (pipeline::batch(std::iter::once(body)), generated(GeneratedId::batch, now)?);
-        let (event, body) = if endpoint.batch.is_some() { (Head::of_batch(id.as_str()), &batch) } else { (event.head(), body) };
-        let attempt = Attempt { event, body, number: 1, now, headers: HeaderMap::new() };
-        let mut request: Request<Bytes> = pipeline::render(endpoint, attempt);
-        if let Some(Auth::OAuth2(auth)) = &endpoint.auth {
-            let fetched = format!("Bearer (a token from {})", auth.target.shown);
-            if let Ok(value) = fetched.parse() {
-                request.headers_mut().insert(http::header::AUTHORIZATION, value);
-            }
+/// What an endpoint does besides sending this request at once by itself.
+fn way(endpoint: &Endpoint, input: &Input<'_>) -> String {
+    let mut text = String::new();
+    let mut note = |line: String| text.push_str(&terminal::indented(&line));
+    match &endpoint.order {
+        Sequence::Fifo => note("after those before it (order = \"fifo\")".to_owned()),
+        Sequence::Keyed(key) => {
+            let value = key.value(input).ok().flatten().unwrap_or_else(|| "null".to_owned());
+            let (key, value) = (terminal::in_line(key.source()), terminal::in_line(&value));
+            note(format!("after those before it for which {key} is {value} too"));
         }
-        Ok(request::shown(endpoint, &request, self.show_secrets))
+        Sequence::Parallel => {}
     }
+    if let Some(batch) = endpoint.batch {
+        note(format!("in one array with up to {} others; alone it is:", batch.max_events.saturating_sub(1)));
+    }
+    if let Some(proxy) = &endpoint.target.proxy {
+        note(format!("through the proxy {proxy}"));
+    }
+    text
+}
+
+fn request(endpoint: &Endpoint, event: &Kept, body: &pipeline::Body, show_secrets: bool) -> anyhow::Result<String> {
+    let now = SystemTime::now();
+    let (batch, id) = (pipeline::batch(std::iter::once(body)), generated(GeneratedId::batch, now)?);
+    let (event, body) = if endpoint.batch.is_some() { (Head::of_batch(id.as_str()), &batch) } else { (event.head(), body) };
+    let attempt = Attempt { event, body, number: 1, now, headers: HeaderMap::new() };
+    let mut request: Request<Bytes> = pipeline::render(endpoint, attempt);
+    if let Some(Auth::OAuth2(auth)) = &endpoint.auth {
+        let fetched = format!("Bearer (a token from {})", auth.target.shown);
+        if let Ok(value) = fetched.parse() {
+            request.headers_mut().insert(http::header::AUTHORIZATION, value);
+        }
+    }
+    Ok(request::shown(endpoint, &request, show_secrets))
 }
 
 /// Whether a route selects the event, and why.
@@ -166,11 +204,17 @@ fn generated(id: impl Fn(u64, &[u8; 10]) -> GeneratedId, now: SystemTime) -> any
     Ok(id(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64, &random))
 }
 
-fn named(route: &Route, at: usize) -> String {
-    match &route.name {
+fn named(config: &Config, route: usize) -> String {
+    match &config.routes[route].name {
         Some(name) => format!("route {}", terminal::in_line(name)),
-        None => format!("routes[{at}]"),
+        None => format!("routes[{route}]"),
     }
+}
+
+/// Where a route stands in the file.
+fn line(config: &Config, route: usize) -> String {
+    let (line, _) = config.warnings.position(&config.route_spans[route]);
+    format!(" (line {line})")
 }
 
 /// One JSON value out of a file, as it stands there, if an event may hold it.

@@ -53,6 +53,8 @@ pub struct Config {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// In the file's order.
     pub routes: Vec<Route>,
+    /// Where each route stands in the file.
+    pub route_spans: Vec<Span>,
     /// The config file and every secret file: a change of one of them is a reason to read again.
     pub files: Vec<PathBuf>,
     /// What `files` held when they were read.

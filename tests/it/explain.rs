@@ -66,25 +66,26 @@ to = ["d"]
     let said = run(folder.path(), &["explain", "order.paid", "--data", "data.json"]).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     for line in [
-        "route gold selects it: `order.*` matches, and `when` holds: .data.sku == \"gold\" -> a",
-        "routes[1] does not: `order.*` matches, but `when` does not hold: .data.sku == \"iron\" -> b",
-        "routes[2] does not: `!order.paid` takes it away -> b",
-        "routes[3] does not: its type matches none of `case.*` -> b",
-        "routes[4] does not: `**` matches, but `when` fails (cannot index \"gold\" with \"x\"): .data.sku.x -> b",
-        "routes[5] does not: it is not active -> b",
-        "routes[6] selects it: `**` matches -> b, a (already by route gold)\n",
-        "a (by route gold)",
+        "order.paid goes to a, b, c, d.\n",
+        "route gold (line 15) selects it: `order.*` matches, and `when` holds: .data.sku == \"gold\" -> a",
+        "routes[1] (line 21) does not: `order.*` matches, but `when` does not hold: .data.sku == \"iron\" -> b",
+        "routes[2] (line 25) does not: `!order.paid` takes it away -> b",
+        "routes[3] (line 28) does not: its type matches none of `case.*` -> b",
+        "routes[4] (line 31) does not: `**` matches, but `when` fails (cannot index \"gold\" with \"x\"): .data.sku.x -> b",
+        "routes[5] (line 35) does not: it is not active -> b",
+        "routes[6] (line 39) selects it: `**` matches -> b, a (already by route gold)\n",
+        "\na (by route gold, transformed: {sku: .data.sku, n: .data.n})\n",
         "/hook?key=***\n",
         "    authorization: ***\n",
         "    x-type: order.paid\n",
         "    content-length: 22\n",
         "    {\"sku\":\"gold\",\"n\":1.0}",
-        "b (by routes[6])",
+        "\nb (by routes[6])\n",
         "    x-hub-signature-256: sha256=",
         "    content-type: application/x-www-form-urlencoded\n",
         "&data%5Bsku%5D=gold&data%5Bn%5D=1.0",
-        "c (by routes[7])\n    the transform gives nothing, so nothing is sent",
-        "d (by routes[8])\n    the transform fails, so it becomes a dead letter: no",
+        "c (by routes[7], transformed: empty)\n    the transform gives nothing, so nothing is sent",
+        "d (by routes[8], transformed: error(\"no\"))\n    the transform fails, so it becomes a dead letter: no",
     ] {
         assert!(said.stdout.contains(line), "{line} is not in\n{}", said.stdout);
     }
@@ -107,7 +108,7 @@ async fn what_cannot_be_explained_says_why() {
     )
     .unwrap();
     let said = run(folder.path(), &["explain", "a"]).await;
-    assert!(said.code == 0 && said.stdout.contains("Nobody gets it."), "{} {}", said.stdout, said.stderr);
+    assert!(said.code == 0 && said.stdout.contains("Nobody gets a.\n"), "{} {}", said.stdout, said.stderr);
     let said = run(folder.path(), &["explain", "a", "--data", "bad.json"]).await;
     assert!(said.code == 1 && said.stderr.contains("bad.json is not JSON"), "{}", said.stderr);
 }
@@ -136,6 +137,32 @@ async fn what_ingest_would_refuse_is_not_explained() {
         assert!(said.code == 1 && said.stderr.contains(says), "{says}: {} {}", said.code, said.stderr);
         let said = run(folder.path(), &["explain", "a", "--context", "data.json"]).await;
         assert!(said.code == 1 && said.stderr.contains(says), "{says}: {} {}", said.code, said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_an_endpoint_does_besides_is_told_with_the_event_s_own_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = "order = { key = '.data.n' }\nbatch = { max_events = 20 }";
+    let said = explained(folder.path(), "http://127.0.0.1:9/", keys, r#"{"n": 1.0}"#).await;
+    let told =
+        "hook (by routes[0])\n    after those before it for which .data.n is 1.0 too\n    in one array with up to 19 others";
+    assert!(said.stdout.contains(told), "{} {}", said.stdout, said.stderr);
+    let keys = "order = \"fifo\"\nproxy = \"http://u:pass@proxy.example:3128\"\nactive = false";
+    let said = explained(folder.path(), "http://a.example/", keys, "1").await;
+    assert!(said.stdout.starts_with("a goes to hook (not active).\n"), "{} {}", said.stdout, said.stderr);
+    let told = "    after those before it (order = \"fifo\")\n    through the proxy http://proxy.example:3128\n    POST ";
+    assert!(said.stdout.contains(told), "{} {}", said.stdout, said.stderr);
+}
+
+#[tokio::test]
+async fn who_gives_no_data_is_told_that_it_is_null() {
+    let folder = tempfile::tempdir().unwrap();
+    for (route, told) in [("when = \".data\"", true), ("transform = \".data\"", true), ("", false)] {
+        let config = everything_to(&[("hook", "http://127.0.0.1:9/", "")]) + route;
+        fs::write(folder.path().join("sidehook.toml"), config).unwrap();
+        let said = run(folder.path(), &["explain", "a"]).await;
+        assert_eq!(said.stdout.contains("\nIts data is null; --data FILE"), told, "{route}: {}", said.stdout);
     }
 }
 

@@ -110,6 +110,7 @@ pub(super) struct Shutdown {
 }
 
 pub(super) struct Route {
+    pub(super) span: Span,
     pub(super) name: Option<At<String>>,
     /// jq, as is `transform`.
     pub(super) when: Option<At<String>>,
@@ -259,6 +260,7 @@ fn route(node: &Node<'_>, problems: &mut Problems) -> Option<Route> {
     let events = section.require("events", some(string));
     let events_span = events.as_ref().map_or_else(|| section.span.clone(), |events| events.span.clone());
     Some(Route {
+        span: node.span.clone(),
         name: section.read("name", filled),
         when: section.read("when", filled),
         transform: section.read("transform", filled),

@@ -73,6 +73,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
         },
         endpoints,
         routes,
+        route_spans: file.routes.iter().map(|route| route.span.clone()).collect(),
         content: Content::default(),
         files: secrets.files,
         warnings: problems,
