@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Receiver, Said, everything_to, run};
+use crate::support::{Receiver, Said, Sidecar, everything_to, run};
 
 #[tokio::test]
 async fn each_route_has_its_verdict_and_each_endpoint_its_request_and_nothing_is_sent() {
@@ -93,6 +93,33 @@ to = ["d"]
     let shown = run(folder.path(), &["explain", "order.paid", "--data", "data.json", "--show-secrets"]).await;
     assert!(shown.stdout.contains("authorization: Bearer t0ken") && shown.stdout.contains("?key=secret"), "{}", shown.stdout);
     assert!(receiver.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn the_request_explained_is_the_one_that_is_sent() {
+    let receiver = Receiver::replying([200]).await;
+    let keys = r#"method = "PUT"
+format = "xml"
+envelope = "none"
+headers = { X-Source = "shop", X-Type = "{type}", X-Attempt = "{attempt}", User-Agent = "shop/1" }
+auth = { type = "basic", username = "u", password = "p" }
+signature = [{ scheme = "x-signature", secrets = ["s"] }, { scheme = "github", secrets = ["t"] }]"#;
+    let config = everything_to(&[("hook", &(receiver.url() + "/in?k=1"), keys)]) + "transform = '{n: .data, m: [1, 2]}'\n";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sidehook.toml"), &config).unwrap();
+    fs::write(folder.path().join("data.json"), "1.50").unwrap();
+    let said = run(folder.path(), &["explain", "a.b", "--data", "data.json", "--show-secrets"]).await;
+    let (_, request) = said.stdout.split_once("\n    PUT ").expect("a request");
+    let (head, body) = request.split_once("\n\n    ").expect("a body");
+    let sidecar = Sidecar::start(&config).await;
+    sidecar.event(r#"{"type": "a.b", "data": 1.50}"#).await.accepted();
+    let sent = receiver.received(1).await.pop().unwrap();
+    let varies = |line: &str| line.starts_with("webhook-id") || line.starts_with("x-github-delivery");
+    let told: Vec<&str> = head.lines().skip(1).map(str::trim).filter(|line| !varies(line)).collect();
+    let headers: Vec<String> = sent.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).filter(|line| !varies(line)).collect();
+    assert_eq!(told, headers);
+    assert_eq!((head.lines().next(), body.trim_end()), (Some(&*(receiver.url() + &sent.path)), sent.text()));
 }
 
 #[tokio::test]
