@@ -1,6 +1,8 @@
 //! What a config says, once it is read.
 
+mod keys;
 mod mistakes;
+mod schema;
 
 use std::{env::VarError, io, time::Duration};
 

@@ -5,8 +5,8 @@ use super::{
     Otherwise::{Nothing, Required, Said, Value},
     key,
     kind::{
-        BEARER, DURATION, ELEMENT, HEADER_NAME, HEADER_VALUE, HOST, ID, KEY_ID, Kind, MEDIA_TYPE, NO_CONTROL, PATH, PROXY, RATE,
-        SCOPE, SCOPES, SECRET, SIZE, TIME_LIMIT, URL, count, header_template, list, some, template, template_with, words,
+        BEARER, DURATION, ELEMENT, HEADER_NAME, HEADER_VALUE, ID, KEY_ID, Kind, MEDIA_TYPE, NO_CONTROL, PATH, PROXY, RATE, SCOPE,
+        SCOPES, SECRET, SERVER_NAME, SIZE, TIME_LIMIT, URL, count, header_template, list, some, template, words,
     },
     within,
 };
@@ -110,7 +110,7 @@ pub(in crate::config) static ENDPOINT: Home = within(
             "proxy",
             Kind::Either(&[Kind::Words(|| proxy::WORDS.to_vec()), Kind::Secret(&PROXY)]),
             Value(r#""env""#),
-            "As `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say; or `\"none\"`, or an `http://` URL",
+            "As `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say; or `\"none\"`, or an `http://` URL; never for this machine",
         ),
         key(
             "network",
@@ -130,11 +130,16 @@ pub(in crate::config) static AUTH: Home = Home {
         "auth",
         &[
             key("type", Kind::Words(|| words(auth::AUTHS)), Required, "`\"basic\"`, `\"bearer\"`, `\"api_key\"` or `\"oauth2\"`"),
-            key("username", Kind::Secret(&Kind::Pattern(|| NO_CONTROL.replace(r"[^", r"[^:"))), Required, "For `\"basic\"`")
+            key(
+                "username",
+                Kind::Secret(&Kind::Pattern(|| NO_CONTROL.replace(r"[^", r"[^:"))),
+                Required,
+                "For `\"basic\"`: who this is",
+            )
+            .of(&["basic"]),
+            key("password", Kind::Secret(&Kind::Pattern(|| NO_CONTROL.into())), Required, "For `\"basic\"`: a secret")
                 .of(&["basic"]),
-            key("password", Kind::Secret(&Kind::Pattern(|| NO_CONTROL.into())), Required, "For `\"basic\"`; a secret")
-                .of(&["basic"]),
-            key("token", Kind::Secret(&BEARER), Required, "For `\"bearer\"`; a secret").of(&["bearer"]),
+            key("token", Kind::Secret(&BEARER), Required, "For `\"bearer\"`: a secret").of(&["bearer"]),
             key(
                 "header",
                 Kind::Pattern(|| HEADER_NAME.into()),
@@ -150,8 +155,8 @@ pub(in crate::config) static AUTH: Home = Home {
                 "For `\"oauth2\"`: where a token comes from, by the client's credentials",
             )
             .of(&["oauth2"]),
-            key("client_id", SECRET, Required, "For `\"oauth2\"`").of(&["oauth2"]),
-            key("client_secret", SECRET, Required, "For `\"oauth2\"`; a secret").of(&["oauth2"]),
+            key("client_id", SECRET, Required, "For `\"oauth2\"`: who this is").of(&["oauth2"]),
+            key("client_secret", SECRET, Required, "For `\"oauth2\"`: a secret").of(&["oauth2"]),
             key("scopes", Kind::Either(&[SCOPES, list(&SCOPE)]), Nothing, "For `\"oauth2\"`: a list, or words in one string")
                 .of(&["oauth2"]),
         ],
@@ -214,7 +219,7 @@ pub(in crate::config) static SIGNATURE: Home = Home {
             .of(&["hmac"]),
             key(
                 "each",
-                Kind::Pattern(template_with::<sign::Each>),
+                Kind::Pattern(template::<sign::Each>),
                 Value(r#""v1={signature}""#),
                 "For `\"hmac\"`: one secret's part of `{signatures}`",
             )
@@ -231,14 +236,12 @@ pub(in crate::config) static TLS: Home = within(
         key("ca", PATH, Nothing, "A PEM file of authorities to trust besides the system's, or of the receiver's own certificate"),
         key("certificate", PATH, Nothing, "A PEM file: who this is, where the receiver asks (mTLS)"),
         key("key", Kind::Secret(&PATH), Nothing, "A PEM file: the certificate's key"),
-        key("server_name", HOST, Said("the URL's host"), "The name that the receiver's certificate must have"),
+        key("server_name", SERVER_NAME, Said("the URL's host"), "The name that the receiver's certificate must have"),
     ],
 );
 
-pub(in crate::config) static ORDER: Home = within(
-    "order",
-    &[key("key", Kind::Filled, Required, "jq over the event: what tells events apart that need not wait for each other")],
-);
+pub(in crate::config) static ORDER: Home =
+    within("order", &[key("key", Kind::Filled, Required, "jq over the event: those of which it says the same go out in order")]);
 
 pub(in crate::config) static BATCH: Home = within(
     "batch",

@@ -53,7 +53,7 @@ pub(in crate::config) static LISTEN: Home = top(
         key("max_body", SIZE, Value(r#""1MiB""#), "The size of one request, at most"),
         key("max_batch", count(1), Value("1000"), "Events in one request, at most"),
         key("header_timeout", TIME_LIMIT, Value(r#""5s""#), "How long a request's head may take"),
-        key("body_timeout", TIME_LIMIT, Value(r#""10s""#), "How long its body may take"),
+        key("body_timeout", TIME_LIMIT, Value(r#""10s""#), "How long a request's body may take"),
         key("keep_alive", TIME_LIMIT, Value(r#""75s""#), "How long a connection may be idle between two requests"),
         key("max_connections", count(1), Value("1024"), "Connections at once, at most"),
         key("token", TOKENS, Nothing, "A secret, or two while one replaces the other: apps send `Authorization: Bearer …`"),
@@ -74,7 +74,7 @@ pub(in crate::config) static DEDUPE: Home = top(
     "listen.dedupe",
     &[
         key("ids", count(0), Value("10000"), "How many ids are remembered; 0: none"),
-        key("window", TIME_LIMIT, Value(r#""10m""#), "And for how long"),
+        key("window", TIME_LIMIT, Value(r#""10m""#), "How long an id is remembered"),
     ],
 );
 

@@ -67,7 +67,7 @@ pub(super) const fn count(least: u64) -> Kind {
 
 pub(super) const ADDRESS: Kind = Kind::Pattern(|| {
     let octet = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-    format!(r"^(unix:[^\x00]+|({octet}(\.{octet}){{3}}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]+)$")
+    format!(r"^(unix:[^\x00]+|({octet}(\.{octet}){{3}}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):(0+|{PORT}))$")
 });
 pub(super) const BEARER: Kind = Kind::Pattern(|| "^[!-~]+$".into());
 pub(super) const DURATION: Kind = Kind::Pattern(|| quantity("[0-9]+", &units::DURATION));
@@ -82,19 +82,22 @@ pub(super) const HOST: Kind =
     Kind::Pattern(|| r"^(NAME|\[NAME\])$".replace("NAME", "([A-Za-z0-9._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"));
 pub(super) const ID: Kind = Kind::Pattern(|| "^[!-~]{1,255}$".into());
 pub(super) const KEY_ID: Kind = Kind::Pattern(|| "^[ -~]+$".into());
-pub(super) const MEDIA_TYPE: Kind = Kind::Pattern(|| r"^([!-~]([\t -~]*[!-~])?)?/([\t -~]*[!-~])?$".into());
+pub(super) const MEDIA_TYPE: Kind = Kind::Pattern(|| r"^([!-~][\t -~]*)?/([\t -~]*[!-~])?$".into());
 pub(super) const MODE: Kind = Kind::Pattern(|| "^0*[0-7]{1,3}$".into());
 pub(super) const NO_CONTROL: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
 pub(super) const PATH: Kind = Kind::Pattern(|| r"^[^\x00]+$".into());
 /// Which events a route takes.
 pub(super) const EVENTS: Kind =
     Kind::Pattern(|| r"^!?((\*\*?|[A-Za-z0-9_:/-]+)(\.SEGMENT)*|(\.SEGMENT)+)$".replace("SEGMENT", r"(\*\*?|[A-Za-z0-9_:/-]*)"));
-pub(super) const PROXY: Kind = Kind::Pattern(|| format!("^[Hh][Tt][Tt][Pp]://([^@/?#{BLANK}]*@)?{AUTHORITY}/?$"));
+pub(super) const PROXY: Kind = Kind::Pattern(|| format!("^[Hh][Tt][Tt][Pp]://([^@/?#]*@)?{AUTHORITY}/?$"));
 pub(super) const RATE: Kind = Kind::Pattern(|| quantity("0*[1-9][0-9]*", &units::RATE));
 /// RFC 6749, 3.3.
 pub(super) const SCOPE: Kind = Kind::Pattern(|| r"^[!#-\[\]-~]+$".into());
 pub(super) const SCOPES: Kind = Kind::Pattern(|| r"^[!#-\[\]-~ \t\n\r\f]*$".into());
 pub(super) const SECRET: Kind = Kind::Secret(&Kind::Filled);
+pub(super) const SERVER_NAME: Kind = Kind::Pattern(|| {
+    r"^(LABEL(\.LABEL)*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$".replace("LABEL", "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+});
 pub(super) const SIZE: Kind = Kind::Pattern(|| quantity("0*[1-9][0-9]*", &units::SIZE));
 /// Not zero, as a duration may be.
 pub(super) const TIME_LIMIT: Kind = Kind::Pattern(|| quantity("0*[1-9][0-9]*", &units::DURATION));
@@ -117,12 +120,6 @@ pub(super) fn header_template<P: Placeholder>() -> String {
     format!("^{one}({between}{one})?$")
 }
 
-/// The same, with the only placeholder in it.
-pub(super) fn template_with<P: Placeholder>() -> String {
-    let around = any_of::<P>("[^{}]");
-    format!(r"^{around}\{{({})\}}{around}$", words(P::NAMES).join("|"))
-}
-
 fn any_of<P: Placeholder>(character: &str) -> String {
     format!(r"({character}|\{{\{{|\}}\}}|\{{({})\}})*", words(P::NAMES).join("|"))
 }
@@ -131,4 +128,6 @@ fn any_of<P: Placeholder>(character: &str) -> String {
 const BLANK: &str = r"\x00-\x20\x7f-\x9f";
 
 /// A host, and maybe a port.
-const AUTHORITY: &str = r"([A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(:(0*[1-9][0-9]*)?)?";
+const AUTHORITY: &str = r"[A-Za-z0-9._~!$&'()*+,;=\[\]:-]+";
+
+const PORT: &str = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
