@@ -209,8 +209,8 @@ a second one ends at once, keeping what is left; SIGHUP reads the config and ope
 const SCHEMA_EXAMPLES: &str = "Examples:
   sidehook schema > sidehook.schema.json
 
-An editor that knows TOML, with taplo or Tombi, checks, completes and explains a config file that begins with
-#:schema ./sidehook.schema.json";
+A config file that begins with `#:schema ./sidehook.schema.json` is then checked, completed and explained by editors that
+use taplo, such as VS Code with Even Better TOML.";
 
 const SEND_EXAMPLES: &str = r#"Examples:
   sidehook send purchase.completed --data '{"sku": "gold", "total": 12.50}'
