@@ -68,7 +68,7 @@ enum Command {
     Run(run::Run),
     /// Print a JSON Schema of the config file, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
-    Schema(schema::Schema),
+    Schema,
     /// Post an event to a running sidecar
     #[command(after_help = SEND_EXAMPLES)]
     Send(send::Send),
@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
         Command::Man(man) => man.run(),
         Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
-        Command::Schema(schema) => schema.run(),
+        Command::Schema => schema::run(),
         Command::Send(send) => send.run(),
         Command::Test(test) => test.run(),
         Command::Verify(verify) => verify.run(),

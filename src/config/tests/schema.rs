@@ -46,7 +46,7 @@ fn each_key_has_a_description_where_editors_see_it() {
 fn good_files_are_good_for_the_schema() {
     let example = include_str!("../../../config.example.toml");
     let all: Vec<&str> = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
-    for source in [example, &all.join("\n"), EXAMPLE, "# nothing"] {
+    for source in [example, &all.join("\n")] {
         assert_eq!(objections(source), [""; 0], "{source}");
     }
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
@@ -299,7 +299,7 @@ fn read_anywhere(source: &str) -> Result<Config, Problems> {
 }
 
 /// What the schema has against a file.
-fn objections(source: &str) -> Vec<String> {
+pub(super) fn objections(source: &str) -> Vec<String> {
     let table: toml::Table = source.parse().unwrap_or_else(|error| panic!("{source}\n{error}"));
     let value = serde_json::to_value(table).unwrap();
     VALIDATOR.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect()
