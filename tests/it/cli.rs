@@ -152,6 +152,15 @@ async fn wrong_usage_exits_with_2_and_help_with_0() {
 }
 
 #[tokio::test]
+async fn schema_prints_what_editors_read() {
+    let (code, text) = said("", &["schema"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("{\n  \"$schema\": \"http://json-schema.org/draft-04/schema#\""), "{text}");
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(schema["properties"]["listen"]["properties"]["max_body"]["default"], "1MiB");
+}
+
+#[tokio::test]
 async fn run_with_a_bad_or_missing_config_exits_with_3_and_says_where() {
     let (code, text) = said("[endpoints.a]\nurl = 7\n", &["run"]).await;
     assert!(code == 3 && text.contains("sidehook.toml:2:7"), "exit {code}\n{text}");

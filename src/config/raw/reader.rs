@@ -100,7 +100,7 @@ impl<'a, 'p> Section<'a, 'p> {
     }
 
     pub(super) fn node(&self, key: &'static str) -> Option<Node<'a>> {
-        debug_assert!(self.home.has(key), "{key} is in keys.rs");
+        debug_assert!(self.home.has(key), "{key} is in keys/");
         self.table.get_key_value(key).map(|(key, value)| Node::of(key, value))
     }
 

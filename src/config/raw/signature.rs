@@ -55,10 +55,8 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
         "http-message" => message(&mut section)?.into(),
         preset => {
             let mut scheme = Scheme::preset(preset).ok()?;
-            if let Some(encoding) = section
-                .read("encoding", named(sign::Encoding::NAMES))
-                .filter(|_| keys::SIGNATURE.names_for(preset, true).any(|key| key == "encoding"))
-            {
+            let encoding = section.read("encoding", named(sign::Encoding::NAMES));
+            if let Some(encoding) = encoding.filter(|_| keys::SIGNATURE.names_for(preset, true).any(|key| key == "encoding")) {
                 scheme.encoding = encoding.value;
             }
             scheme.into()
