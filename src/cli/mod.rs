@@ -15,6 +15,7 @@ mod receiver;
 mod replay;
 mod request;
 mod run;
+mod schema;
 mod send;
 mod sidecar;
 mod signature;
@@ -65,6 +66,9 @@ enum Command {
     /// Run the sidecar
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Run),
+    /// Print a JSON Schema of the config file, for editors
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
     /// Post an event to a running sidecar
     #[command(after_help = SEND_EXAMPLES)]
     Send(send::Send),
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Man(man) => man.run(),
         Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
+        Command::Schema => schema::run(),
         Command::Send(send) => send.run(),
         Command::Test(test) => test.run(),
         Command::Verify(verify) => verify.run(),
@@ -200,6 +205,12 @@ const RUN_EXAMPLES: &str = "Examples:
 
 Signals: SIGTERM or SIGINT delivers what is queued, for shutdown.grace at the most, and ends;
 a second one ends at once, keeping what is left; SIGHUP reads the config and opens the log again.";
+
+const SCHEMA_EXAMPLES: &str = "Examples:
+  sidehook schema > sidehook.schema.json
+
+A config file that begins with `#:schema ./sidehook.schema.json` is then checked, completed and explained by editors that
+use taplo, such as VS Code with Even Better TOML.";
 
 const SEND_EXAMPLES: &str = r#"Examples:
   sidehook send purchase.completed --data '{"sku": "gold", "total": 12.50}'

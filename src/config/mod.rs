@@ -18,6 +18,7 @@ mod proxy;
 mod raw;
 mod reload;
 mod resolve;
+mod schema;
 mod secrets;
 mod source;
 mod tls;
@@ -32,6 +33,7 @@ pub use self::{
     difference::difference,
     problems::{Code, Entry, Problem, Problems, Severity},
     reload::{Content, Watcher},
+    schema::schema,
     secrets::{Error as SecretError, Outside, ReadFile, ReadVariable, typed_secret},
     source::Span,
     units::{Error as UnitError, duration},

@@ -35,6 +35,11 @@ pub(super) enum EnvironmentError {
     Unusable { variable: &'static str, error: Error },
 }
 
+/// What stands for no URL: what the environment says, and no proxy.
+pub(super) const WORDS: [&str; 2] = [OF_ENVIRONMENT, NONE];
+pub(super) const NONE: &str = "none";
+pub(super) const OF_ENVIRONMENT: &str = "env";
+
 /// The proxy at this URL.
 pub(super) fn named(url: &str) -> Result<Proxy, Error> {
     if url.contains("://") { parse(url) } else { Err(Error::Malformed) }

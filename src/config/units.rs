@@ -41,7 +41,8 @@ pub(super) fn rate(text: &str) -> Result<Duration, Error> {
 
 /// A way of writing a quantity.
 pub(super) struct Kind {
-    units: &'static [(&'static str, u64)],
+    /// With what each stands for.
+    pub(super) units: &'static [(&'static str, u64)],
     listed: &'static str,
     /// What a value of this kind is called.
     pub(super) wanted: &'static str,

@@ -143,10 +143,21 @@ async fn wrong_usage_exits_with_2_and_help_with_0() {
         assert_eq!(said("", arguments).await.0, 2, "{arguments:?}");
     }
     assert_eq!(said("", &["--help"]).await.0, 0);
-    for command in ["check", "completions", "demo", "health", "listen", "man", "replay", "run", "send", "test", "verify"] {
+    for command in
+        ["check", "completions", "demo", "health", "listen", "man", "replay", "run", "schema", "send", "test", "verify"]
+    {
         let (code, text) = said("", &[command, "--help"]).await;
         assert!(code == 0 && text.contains(&format!("Examples:\n  sidehook {command}")), "{text}");
     }
+}
+
+#[tokio::test]
+async fn schema_prints_what_editors_read() {
+    let (code, text) = said("", &["schema"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("{\n  \"$schema\": \"http://json-schema.org/draft-04/schema#\""), "{text}");
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(schema["properties"]["listen"]["properties"]["max_body"]["default"], "1MiB");
 }
 
 #[tokio::test]

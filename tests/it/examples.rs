@@ -115,7 +115,7 @@ fn collect_keys(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
         keys.insert(path.to_owned());
     }
     match value {
-        Value::Object(table) if is_table || ["auth", "signature"].contains(&last) => {
+        Value::Object(table) if is_table || ["auth", "batch", "breaker", "order", "signature"].contains(&last) => {
             for (key, value) in table {
                 collect_keys(&format!("{path}.{}", if path == "endpoints" { "NAME" } else { key }), value, keys);
             }
@@ -141,6 +141,11 @@ fn around(key: &str, value: &str) -> (String, String) {
         ("admin", _) => ("admin.address = '127.0.0.1:7071'\n$", whole),
         ("listen", "mode") => ("listen.address = 'unix:sidehook.sock'\n$", whole),
         ("endpoints.NAME.auth", _) => ("endpoints.NAME.auth = { $ type = 'api_key', value = { env = 'KEY' } }", inner),
+        ("endpoints.NAME.batch", _) => ("endpoints.NAME.batch = { $ }", inner),
+        ("endpoints.NAME.breaker", _) => ("endpoints.NAME.breaker = { $ }", inner),
+        ("endpoints.NAME.signature", _) if value == "\"hmac-sha256\"" => {
+            ("endpoints.NAME.signature = { $ scheme = 'http-message', key_id = 'k', secrets = [{ env = 'KEY' }] }", inner)
+        }
         ("endpoints.NAME.signature", _) => (
             "endpoints.NAME.signature = { $ scheme = 'hmac', secrets = [{ env = 'KEY' }], signed = '{body}', \
              headers = { X-Sign = '{signatures}' } }",

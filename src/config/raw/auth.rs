@@ -28,48 +28,48 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     let node = section.node("auth")?;
     if let DeValue::String(text) = node.value {
         return match &**text {
-            "none" => Some(At { value: None, span: node.span }),
+            NONE => Some(At { value: None, span: node.span }),
             _ => node.bad("write \"none\", or a table with `type`", section.problems),
         };
     }
     let mut table = section.section("auth", &keys::AUTH)?;
     let kind = table.require("type", choice(AUTHS))?.value;
-    let (own, auth) =
-        match kind {
-            Kind::ApiKey => {
-                let header = table.read("header", header_name);
-                let header = match header {
-                    Some(header) => Some(header.value),
-                    None if table.has("header") => None,
-                    None => Some(HeaderName::from_static("x-api-key")),
-                };
-                let value = table.require("value", text);
-                (&["header", "value"][..], header.zip(value).map(|(header, value)| Auth::ApiKey { header, value }))
-            }
-            Kind::Basic => {
-                let (username, password) = (table.require("username", text), table.require("password", text));
-                let auth = username.zip(password).map(|(username, password)| Auth::Basic { username, password });
-                (&["username", "password"][..], auth)
-            }
-            Kind::OAuth2 => {
-                let (token_url, client_id) = (table.require("token_url", text), table.require("client_id", text));
-                let client_secret = table.require("client_secret", text);
-                let scopes = table.read("scopes", scopes).map(|scopes| scopes.value).unwrap_or_default();
-                let auth = token_url
-                    .zip(client_id)
-                    .zip(client_secret)
-                    .map(|((token_url, client_id), client_secret)| Auth::OAuth2 { token_url, client_id, client_secret, scopes });
-                (&["token_url", "client_id", "client_secret", "scopes"][..], auth)
-            }
-            Kind::Bearer => (&["token"][..], table.require("token", text).map(|token| Auth::Bearer { token })),
-        };
-    for key in keys::AUTH.keys.iter().filter(|key| **key != "type" && !own.contains(key)) {
+    let auth = of_kind(kind, &mut table);
+    let word = AUTHS.iter().find(|(_, offered)| *offered == Some(kind)).map_or("", |(word, _)| word);
+    for key in keys::AUTH.names_for(word, false) {
         if let Some(node) = table.node(key) {
             let message = format!("`{key}` does not belong to this type of auth");
-            table.problems.push(Problem::error(Code::Conflict, &node.span, message).help(format!("it has {}", own.join(", "))));
+            let help = format!("it has {}", keys::AUTH.names_for(word, true).collect::<Vec<_>>().join(", "));
+            table.problems.push(Problem::error(Code::Conflict, &node.span, message).help(help));
         }
     }
     Some(At { value: Some(auth?), span: node.span })
+}
+
+fn of_kind(kind: Kind, table: &mut Section<'_, '_>) -> Option<Auth> {
+    match kind {
+        Kind::ApiKey => {
+            let header = table.read("header", header_name);
+            let header = match header {
+                Some(header) => Some(header.value),
+                None if table.has("header") => None,
+                None => Some(HeaderName::from_static("x-api-key")),
+            };
+            let value = table.require("value", text);
+            header.zip(value).map(|(header, value)| Auth::ApiKey { header, value })
+        }
+        Kind::Basic => {
+            let (username, password) = (table.require("username", text), table.require("password", text));
+            username.zip(password).map(|(username, password)| Auth::Basic { username, password })
+        }
+        Kind::Bearer => table.require("token", text).map(|token| Auth::Bearer { token }),
+        Kind::OAuth2 => {
+            let (token_url, client_id) = (table.require("token_url", text), table.require("client_id", text));
+            let client_secret = table.require("client_secret", text);
+            let scopes = table.read("scopes", scopes).map(|scopes| scopes.value).unwrap_or_default();
+            Some(Auth::OAuth2 { token_url: token_url?, client_id: client_id?, client_secret: client_secret?, scopes })
+        }
+    }
 }
 
 /// A list, or words in one string as the protocol has them.
@@ -91,17 +91,20 @@ fn header_name(node: &Node<'_>, problems: &mut Problems) -> Option<HeaderName> {
     HeaderName::try_from(text).ok().or_else(|| node.bad("no header's name", problems))
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
     ApiKey,
     Basic,
     Bearer,
     OAuth2,
 }
 
-const AUTHS: &[(&str, Option<Kind>)] = &[
+pub(super) const AUTHS: &[(&str, Option<Kind>)] = &[
     ("basic", Some(Kind::Basic)),
     ("bearer", Some(Kind::Bearer)),
     ("api_key", Some(Kind::ApiKey)),
     ("oauth2", Some(Kind::OAuth2)),
 ];
+
+/// In place of a table.
+pub(super) const NONE: &str = "none";

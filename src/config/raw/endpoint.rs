@@ -16,7 +16,7 @@ use super::{
     reader::{At, Node, Section, in_file_order},
     signature::{self, Signature},
     tls::{self, Tls},
-    values::{choice, count, duration, filled, flag, fraction, list, one_of, size, some, string, text, time_limit},
+    values::{choice, count, duration, filled, flag, fraction, list, size, some, string, text, time_limit},
 };
 use crate::{
     config::{
@@ -108,9 +108,9 @@ pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
     let Some(mut section) = Section::open(node, &keys::ENDPOINT, "defaults".to_owned(), problems) else {
         return Endpoint::default();
     };
-    for key in ["url", "id"] {
-        if let Some(node) = section.node(key) {
-            let problem = Problem::error(Code::Conflict, &node.span, format!("`{key}` cannot be a default"));
+    for key in keys::ENDPOINT.keys.iter().filter(|key| key.own) {
+        if let Some(node) = section.node(key.name) {
+            let problem = Problem::error(Code::Conflict, &node.span, format!("`{}` cannot be a default", key.name));
             section.problems.push(problem.label("every endpoint has its own"));
         }
     }
@@ -150,7 +150,7 @@ pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, 
 fn settings(section: &mut Section<'_, '_>) -> Endpoint {
     Endpoint {
         description: section.read("description", string),
-        method: section.read("method", method),
+        method: section.read("method", choice(METHODS)),
         active: section.read("active", flag),
         format: section.read("format", choice(FORMATS)),
         envelope: section.read("envelope", choice(ENVELOPES)),
@@ -178,15 +178,6 @@ fn settings(section: &mut Section<'_, '_>) -> Endpoint {
 fn id(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let id = filled(node, problems)?;
     if event::is_id(&id) { Some(id) } else { node.bad("1 to 255 visible ASCII characters", problems) }
-}
-
-fn method(node: &Node<'_>, problems: &mut Problems) -> Option<Method> {
-    let text = string(node, problems)?;
-    match &*text {
-        "POST" => Some(Method::POST),
-        "PUT" => Some(Method::PUT),
-        other => node.bad(one_of(other, ["POST", "PUT"].into_iter()), problems),
-    }
 }
 
 fn content_type(node: &Node<'_>, problems: &mut Problems) -> Option<HeaderValue> {
@@ -239,12 +230,9 @@ fn success(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> 
 fn status(node: &Node<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
     match node.value {
         DeValue::Integer(_) => count(200..=599)(node, problems).map(|status| (status as u16, status as u16)),
-        DeValue::String(text) => match &**text {
-            "2xx" => Some((200, 299)),
-            "3xx" => Some((300, 399)),
-            "4xx" => Some((400, 499)),
-            "5xx" => Some((500, 599)),
-            _ => node.bad("write a status like 200, or \"2xx\"", problems),
+        DeValue::String(text) => match STATUSES.iter().find(|(word, _)| word == text) {
+            Some((_, range)) => Some(*range),
+            None => node.bad("write a status like 200, or \"2xx\"", problems),
         },
         _ => node.wrong_type("a status like 200, or \"2xx\"", problems),
     }
@@ -286,8 +274,9 @@ fn bounds(section: &mut Section<'_, '_>) -> Bounds {
 /// Tables of which a default gives the keys that an endpoint's own leaves out.
 const MERGED: &[&str] = &["headers", "queue", "retry", "tls"];
 
-const BACKOFFS: &[(&str, Option<Backoff>)] = &[("fixed", Some(Backoff::Fixed)), ("exponential", Some(Backoff::Exponential))];
-const ENVELOPES: &[(&str, Option<Envelope>)] = &[
+pub(super) const BACKOFFS: &[(&str, Option<Backoff>)] =
+    &[("fixed", Some(Backoff::Fixed)), ("exponential", Some(Backoff::Exponential))];
+pub(super) const ENVELOPES: &[(&str, Option<Envelope>)] = &[
     ("none", Some(Envelope::None)),
     ("event", Some(Envelope::Event)),
     ("standard", Some(Envelope::Standard)),
@@ -295,12 +284,15 @@ const ENVELOPES: &[(&str, Option<Envelope>)] = &[
     ("cloudevents", Some(Envelope::CloudEvents)),
     ("cloudevents-binary", Some(Envelope::CloudEventsBinary)),
 ];
-const FORMATS: &[(&str, Option<Format>)] =
+pub(super) const FORMATS: &[(&str, Option<Format>)] =
     &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
-const HTTPS: &[(&str, Option<Http>)] = &[("auto", Some(Http::Auto)), ("1.1", Some(Http::One)), ("2", Some(Http::Two))];
-const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
-const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
-const WHEN_FULL: &[(&str, Option<WhenFull>)] = &[
+pub(super) const HTTPS: &[(&str, Option<Http>)] = &[("auto", Some(Http::Auto)), ("1.1", Some(Http::One)), ("2", Some(Http::Two))];
+pub(super) const METHODS: &[(&str, Option<Method>)] = &[("POST", Some(Method::POST)), ("PUT", Some(Method::PUT))];
+pub(super) const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
+pub(super) const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
+pub(super) const STATUSES: &[(&str, (u16, u16))] =
+    &[("2xx", (200, 299)), ("3xx", (300, 399)), ("4xx", (400, 499)), ("5xx", (500, 599))];
+pub(super) const WHEN_FULL: &[(&str, Option<WhenFull>)] = &[
     ("dead_letter", Some(WhenFull::DeadLetter)),
     ("reject", Some(WhenFull::Reject)),
     ("drop_oldest", Some(WhenFull::DropOldest)),

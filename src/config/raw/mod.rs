@@ -9,7 +9,7 @@ mod auth;
 mod digest;
 mod endpoint;
 mod hidden;
-mod keys;
+pub(super) mod keys;
 mod pace;
 mod reader;
 mod shown;

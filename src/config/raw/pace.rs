@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     MOST, keys,
     reader::{At, Node, Section},
-    values::{count, duration, filled, quantity, size, string, time_limit},
+    values::{count, duration, filled, quantity, size, time_limit},
 };
 use crate::config::{problems::Problems, units};
 
@@ -74,10 +74,9 @@ fn order(section: &mut Section<'_, '_>) -> Option<At<Order>> {
             let mut section = section.section("order", &keys::ORDER)?;
             Order::Keyed(section.require("key", filled)?)
         }
-        DeValue::String(_) => match &*string(&node, section.problems)? {
-            "fifo" => Order::Fifo,
-            "parallel" => Order::Parallel,
-            _ => return node.bad("write \"parallel\", \"fifo\", or { key = '.data.order_id' }", section.problems),
+        DeValue::String(text) => match ORDERS.iter().find(|(word, _)| word == text) {
+            Some((_, order)) => order.clone(),
+            None => return node.bad("write \"parallel\", \"fifo\", or { key = '.data.order_id' }", section.problems),
         },
         _ => return node.wrong_type("\"parallel\", \"fifo\", or { key = '…' }", section.problems),
     };
@@ -107,3 +106,5 @@ fn rate(node: &Node<'_>, problems: &mut Problems) -> Option<Duration> {
         Err(error) => node.bad(error.to_string(), problems),
     }
 }
+
+pub(super) const ORDERS: &[(&str, Order)] = &[("parallel", Order::Parallel), ("fifo", Order::Fifo)];

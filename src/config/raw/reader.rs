@@ -88,7 +88,7 @@ impl<'a, 'p> Section<'a, 'p> {
         (home, path): (&'static Home, String),
         problems: &'p mut Problems,
     ) -> Self {
-        for (key, _) in table.iter().filter(|(key, _)| !home.keys.contains(&&**key.get_ref())) {
+        for (key, _) in table.iter().filter(|(key, _)| !home.has(key.get_ref())) {
             problems.push(unknown_key(key, home, &path));
         }
         Section { home, path, table, span, problems }
@@ -100,7 +100,7 @@ impl<'a, 'p> Section<'a, 'p> {
     }
 
     pub(super) fn node(&self, key: &'static str) -> Option<Node<'a>> {
-        debug_assert!(self.home.keys.contains(&key), "{key} is in keys.rs");
+        debug_assert!(self.home.has(key), "{key} is in keys/");
         self.table.get_key_value(key).map(|(key, value)| Node::of(key, value))
     }
 
@@ -175,7 +175,7 @@ fn unknown_key(key: &Spanned<DeString<'_>>, home: &'static Home, path: &str) -> 
     let problem = Problem::error(Code::UnknownKey, &key.span(), message);
     match keys::meant(key.get_ref(), home, path) {
         Meant::Elsewhere(title) => problem.label(format!("belongs in {title}")),
-        Meant::Nothing => problem.help(format!("there are {}", home.keys.join(", "))),
+        Meant::Nothing => problem.help(format!("there are {}", home.names().collect::<Vec<_>>().join(", "))),
         Meant::Spelled(key) => problem.label(format!("did you mean `{key}`?")),
     }
 }

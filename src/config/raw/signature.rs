@@ -42,16 +42,10 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
     let mut section = Section::open(node, &keys::SIGNATURE, path.to_owned(), problems)?;
     let secrets = section.require("secrets", some(text));
     let name = section.require("scheme", scheme_name)?;
-    let own: &[&str] = match &*name.value {
-        "hmac" => TEMPLATE,
-        "http-message" => &["algorithm", "key_id"],
-        "x-signature" => &["encoding"],
-        _ => &[],
-    };
-    for key in keys::SIGNATURE.keys[2..].iter().filter(|key| !own.contains(key)) {
+    for key in keys::SIGNATURE.names_for(&name.value, false) {
         if let Some(node) = section.node(key) {
             let message = format!("`{key}` does not belong to the scheme `{}`", name.value);
-            let owner = if *key == "key_id" { "http-message" } else { "hmac" };
+            let owner = if key == "key_id" { "http-message" } else { "hmac" };
             let help = format!("scheme = \"{owner}\" has it");
             section.problems.push(Problem::error(Code::Conflict, &node.span, message).help(help));
         }
@@ -61,7 +55,8 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
         "http-message" => message(&mut section)?.into(),
         preset => {
             let mut scheme = Scheme::preset(preset).ok()?;
-            if let Some(encoding) = section.read("encoding", named(sign::Encoding::NAMES)).filter(|_| !own.is_empty()) {
+            let encoding = section.read("encoding", named(sign::Encoding::NAMES));
+            if let Some(encoding) = encoding.filter(|_| keys::SIGNATURE.names_for(preset, true).any(|key| key == "encoding")) {
                 scheme.encoding = encoding.value;
             }
             scheme.into()
@@ -74,11 +69,14 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
 
 fn scheme_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let name = string(node, problems)?;
-    match Scheme::preset(&name) {
-        Ok(_) => Some(name),
-        Err(_) if name == "hmac" || name == "http-message" => Some(name),
-        Err(_) => node.bad(one_of(&name, Scheme::PRESETS.iter().copied().chain(["hmac", "http-message"])), problems),
+    match schemes().contains(&&*name) {
+        true => Some(name),
+        false => node.bad(one_of(&name, schemes().into_iter()), problems),
     }
+}
+
+pub(super) fn schemes() -> Vec<&'static str> {
+    [Scheme::PRESETS, &["hmac", "http-message"]].concat()
 }
 
 fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
@@ -155,6 +153,3 @@ fn set<T>(setting: &mut T, typed: Option<At<T>>) {
         *setting = typed.value;
     }
 }
-
-/// The keys of a template of one's own.
-const TEMPLATE: &[&str] = &["algorithm", "encoding", "key", "signed", "headers", "each", "join"];

@@ -83,11 +83,11 @@ pub(super) fn size(node: &Node<'_>, problems: &mut Problems) -> Option<u64> {
 }
 
 /// One of a closed set of words; those without a value are not available yet.
-pub(super) fn choice<T: Copy>(offers: &[(&'static str, Option<T>)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
+pub(super) fn choice<T: Clone>(offers: &[(&'static str, Option<T>)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
     move |node, problems| {
         let text = string(node, problems)?;
         match offers.iter().find(|(name, _)| *name == text) {
-            Some((_, Some(value))) => Some(*value),
+            Some((_, Some(value))) => Some(value.clone()),
             Some((_, None)) => {
                 let message = format!("`{} = \"{text}\"` is not available yet", node.key);
                 problems.push(Problem::error(Code::NotAvailable, &node.span, message));
@@ -144,7 +144,7 @@ fn reference(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
     let env = section.read("env", filled).map(|at| Text::Env(at.value));
     let file = section.read("file", path).map(|at| Text::File(at.value));
     let credential = section.read("credential", filled).map(|at| Text::Credential(at.value));
-    match keys::REFERENCE.keys.iter().filter(|key| section.has(key)).count() {
+    match keys::REFERENCE.names().filter(|key| section.has(key)).count() {
         1 => env.or(file).or(credential),
         _ => node.bad("write exactly one of `env`, `file` and `credential`", problems),
     }

@@ -158,8 +158,8 @@ fn unnamed(settings: Arc<Tls>) -> Option<Arc<Tls>> {
 fn proxy_of(typed: &raw::Endpoint, target: &Target, scope: &mut Scope<'_>) -> Option<Arc<Proxy>> {
     let text = typed.proxy.as_ref().map(|proxy| scope.reveal(proxy));
     let found = match text.as_ref().map(|text| text.as_ref().map(Secret::expose)) {
-        Some(None) | Some(Some("none")) => return None,
-        None | Some(Some("env")) => match proxy::of_environment(&scope.secrets, target) {
+        Some(None) | Some(Some(proxy::NONE)) => return None,
+        None | Some(Some(proxy::OF_ENVIRONMENT)) => match proxy::of_environment(&scope.secrets, target) {
             Ok(found) => found,
             Err(error) => {
                 let help = "unset it, or say `proxy = \"none\"`, or which";

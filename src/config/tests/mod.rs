@@ -1,6 +1,8 @@
 //! What a config says, once it is read.
 
+mod keys;
 mod mistakes;
+mod schema;
 
 use std::{env::VarError, io, time::Duration};
 
@@ -66,7 +68,9 @@ fn read(source: &str) -> Result<Config, Problems> {
 }
 
 fn good(source: &str) -> Config {
-    read(source).unwrap_or_else(|problems| panic!("{source}\n{problems}"))
+    let config = read(source).unwrap_or_else(|problems| panic!("{source}\n{problems}"));
+    assert_eq!(schema::objections(source), [""; 0], "{source}");
+    config
 }
 
 fn bad(source: &str) -> Problems {

@@ -1,18 +1,92 @@
 //! Every key of the config file, by the table it belongs in, and what an unknown one was likely meant to be.
 //!
+//! What a key takes, its default and what it is for are said here once: the schema for editors and README's table are made
+//! of it, and tests hold the readers to it.
+//!
 //! **Invariant:** a key that is not here is unknown, and one that is here is read somewhere.
+
+mod endpoint;
+mod file;
+mod kind;
 
 use strsim::damerau_levenshtein;
 
+pub(in crate::config) use self::{
+    endpoint::{AUTH, BATCH, BOUNDS, BREAKER, ENDPOINT, ORDER, RETRY, SIGNATURE, TLS, XML},
+    file::{ADMIN, DEDUPE, LISTEN, LOG, QUEUE, REFERENCE, ROUTE, SHUTDOWN, STATE, TOP},
+    kind::Kind,
+};
+
 /// A kind of table.
-pub(super) struct Home {
+pub(in crate::config) struct Home {
     /// The last part of its path.
     name: &'static str,
     of_endpoint: bool,
-    pub(super) keys: &'static [&'static str],
+    /// The key whose word says which of the others the table has.
+    pub(in crate::config) by: Option<&'static str>,
+    /// In the order in which they are listed. One whose kind depends on `by` is here several times.
+    pub(in crate::config) keys: &'static [Key],
+}
+
+pub(in crate::config) struct Key {
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) kind: Kind,
+    pub(in crate::config) otherwise: Otherwise,
+    /// What it is for, in a line.
+    pub(in crate::config) about: &'static str,
+    /// The words of the table's `by` that go with it; none: all.
+    pub(in crate::config) of: &'static [&'static str],
+    /// Each endpoint has its own: it cannot be a default.
+    pub(in crate::config) own: bool,
+}
+
+/// What holds where a key is left out.
+#[derive(Clone, Copy)]
+pub(in crate::config) enum Otherwise {
+    Nothing,
+    Required,
+    /// In words, for no value says it.
+    Said(&'static str),
+    /// This value, which TOML and JSON write alike.
+    Value(&'static str),
+}
+
+impl Key {
+    pub(in crate::config) fn goes_with(&self, word: &str) -> bool {
+        self.of.is_empty() || self.of.contains(&word)
+    }
+
+    pub(in crate::config) fn is_required(&self) -> bool {
+        matches!(self.otherwise, Otherwise::Required)
+    }
+
+    const fn of(self, words: &'static [&'static str]) -> Key {
+        Key { of: words, ..self }
+    }
+
+    const fn own(self) -> Key {
+        Key { own: true, ..self }
+    }
 }
 
 impl Home {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
+    /// Each once.
+    pub(in crate::config) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let is_first = |at: usize| !self.keys[..at].iter().any(|earlier| earlier.name == self.keys[at].name);
+        self.keys.iter().enumerate().filter(move |(at, _)| is_first(*at)).map(|(_, key)| key.name)
+    }
+
+    /// The keys that are there for some word of `by`, and for this one or not.
+    pub(super) fn names_for(&self, word: &str, belongs: bool) -> impl Iterator<Item = &'static str> {
+        let goes = move |name: &&str| self.keys.iter().any(|key| key.name == *name && key.goes_with(word));
+        let of_some = move |name: &&str| self.keys.iter().any(|key| key.name == *name && !key.of.is_empty());
+        self.names().filter(of_some).filter(move |name| goes(name) == belongs)
+    }
+
     /// How the table is written in the file, seen from the table at `path`.
     fn title(&self, path: &str) -> String {
         if !self.of_endpoint {
@@ -45,8 +119,8 @@ pub(super) fn title(path: &str) -> String {
 pub(super) fn meant(key: &str, home: &Home, path: &str) -> Meant {
     let near = |other: &&&Home| other.of_endpoint == endpoint_of(path).is_some();
     let homes = HOMES.iter().filter(near).chain(HOMES.iter().filter(|other| !near(other)));
-    let elsewhere = homes.filter(|other| other.keys.contains(&key)).map(|other| other.title(path)).next();
-    match (elsewhere, nearest(key, home.keys.iter().copied())) {
+    let elsewhere = homes.filter(|other| other.has(key)).map(|other| other.title(path)).next();
+    match (elsewhere, nearest(key, home.names())) {
         (Some(title), _) => Meant::Elsewhere(title),
         (None, Some(spelled)) => Meant::Spelled(spelled),
         (None, None) => Meant::Nothing,
@@ -78,12 +152,16 @@ fn endpoint_of(path: &str) -> Option<&str> {
     path.starts_with("defaults.").then_some("defaults")
 }
 
-const fn top(name: &'static str, keys: &'static [&'static str]) -> Home {
-    Home { name, of_endpoint: false, keys }
+const fn top(name: &'static str, keys: &'static [Key]) -> Home {
+    Home { name, of_endpoint: false, by: None, keys }
 }
 
-const fn within(name: &'static str, keys: &'static [&'static str]) -> Home {
-    Home { name, of_endpoint: true, keys }
+const fn within(name: &'static str, keys: &'static [Key]) -> Home {
+    Home { name, of_endpoint: true, by: None, keys }
+}
+
+const fn key(name: &'static str, kind: Kind, otherwise: Otherwise, about: &'static str) -> Key {
+    Key { name, kind, otherwise, about, of: &[], own: false }
 }
 
 /// Longer words are no typing errors, and comparing them costs time.
@@ -93,85 +171,6 @@ const HOMES: &[&Home] = &[
     &TOP, &LISTEN, &ADMIN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER,
     &ORDER, &TLS, &XML, &AUTH, &SIGNATURE,
 ];
-
-pub(super) static TOP: Home =
-    top("", &["listen", "admin", "log", "state", "queue", "shutdown", "defaults", "endpoints", "routes"]);
-pub(super) static LISTEN: Home = top(
-    "listen",
-    &[
-        "address",
-        "max_body",
-        "max_batch",
-        "header_timeout",
-        "body_timeout",
-        "keep_alive",
-        "max_connections",
-        "token",
-        "hosts",
-        "mode",
-        "uids",
-        "dedupe",
-        "source",
-    ],
-);
-pub(super) static ADMIN: Home = top("admin", &["address", "token", "hosts"]);
-pub(super) static DEDUPE: Home = top("listen.dedupe", &["ids", "window"]);
-pub(super) static LOG: Home = top("log", &["deliveries", "rotate", "format", "accepted"]);
-pub(super) static STATE: Home = top("state", &["directory", "max_bytes"]);
-pub(super) static QUEUE: Home = top("queue", &["bytes"]);
-pub(super) static SHUTDOWN: Home = top("shutdown", &["grace", "linger"]);
-pub(super) static ROUTE: Home = top("routes", &["events", "to", "when", "transform", "name", "active"]);
-/// `[defaults]` has the same but `url`.
-pub(super) static ENDPOINT: Home = within(
-    "",
-    &[
-        "url",
-        "id",
-        "description",
-        "method",
-        "active",
-        "format",
-        "envelope",
-        "content_type",
-        "xml",
-        "headers",
-        "timeout",
-        "success",
-        "auth",
-        "signature",
-        "retry",
-        "queue",
-        "concurrency",
-        "order",
-        "rate",
-        "batch",
-        "breaker",
-        "disable_after",
-        "resume_after",
-        "tls",
-        "http",
-        "idle_timeout",
-        "trace",
-        "proxy",
-        "network",
-    ],
-);
-pub(super) static RETRY: Home =
-    within("retry", &["attempts", "delay", "backoff", "max_delay", "jitter", "max_age", "on", "schedule"]);
-pub(super) static BOUNDS: Home = within("queue", &["events", "bytes", "when_full"]);
-pub(super) static BATCH: Home = within("batch", &["max_events", "max_bytes", "max_wait"]);
-pub(super) static BREAKER: Home = within("breaker", &["failures", "pause"]);
-pub(super) static ORDER: Home = within("order", &["key"]);
-pub(super) static TLS: Home = within("tls", &["ca", "certificate", "key", "server_name"]);
-pub(super) static XML: Home = within("xml", &["root"]);
-pub(super) static AUTH: Home = within(
-    "auth",
-    &["type", "username", "password", "token", "header", "value", "token_url", "client_id", "client_secret", "scopes"],
-);
-pub(super) static SIGNATURE: Home =
-    within("signature", &["scheme", "secrets", "algorithm", "encoding", "key", "signed", "headers", "each", "join", "key_id"]);
-/// A value that is named instead of written.
-pub(super) static REFERENCE: Home = top("", &["env", "file", "credential"]);
 
 #[cfg(test)]
 mod tests {
