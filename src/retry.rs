@@ -51,8 +51,14 @@ impl Policy {
         }
     }
 
+    /// From the first attempt to the last, without jitter, if none of them takes any time.
+    pub fn span(&self) -> Duration {
+        let span = (1..).map_while(|made| self.wait_after(made)).fold(Duration::ZERO, Duration::saturating_add);
+        self.max_age.map_or(span, |max_age| span.min(max_age))
+    }
+
     /// The wait after attempt number `made`, or `None` when that was the last.
-    fn wait_after(&self, made: u32) -> Option<Duration> {
+    pub fn wait_after(&self, made: u32) -> Option<Duration> {
         if made >= self.max_attempts() {
             return None;
         }

@@ -88,7 +88,7 @@ impl App {
     /// Reads the config at `path` and builds the sidecar it asks for.
     pub async fn bind(path: &Path) -> Result<App, Error> {
         let config = config::load(path).map_err(Error::Config)?;
-        warn(&config);
+        warn(&config, None);
         let directory = Directory::open(&config.state.directory)?;
         let log = Log::open(config.log.clone()).map_err(Error::Log)?;
         let bound = Bound::ingest(&config.listen).await?;
@@ -169,8 +169,12 @@ impl Core {
     }
 }
 
-fn warn(config: &Config) {
-    if !config.warnings.is_empty() {
+/// Says what `config` warns of, unless all of that was said of the one before.
+fn warn(config: &Config, before: Option<&Config>) {
+    let known: Vec<_> = before.iter().flat_map(|before| before.warnings.iter()).collect();
+    let is_known =
+        |warning: &config::Problem| known.iter().any(|known| (known.code, &known.message) == (warning.code, &warning.message));
+    if !config.warnings.iter().all(is_known) {
         diagnostics::warn(format_args!("{}", config.warnings));
     }
 }
