@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[test]
+    fn a_span_is_all_waits_together_and_no_longer_than_max_age() {
+        let spans = |waits: Waits| policy(waits).span();
+        assert_eq!(spans(Waits::Exponential { attempts: 12, delay: 5 * SECOND }), 3035 * SECOND);
+        assert_eq!(spans(Waits::Fixed { attempts: 4, delay: 5 * SECOND }), 15 * SECOND);
+        assert_eq!(spans(Waits::Schedule([SECOND, 900 * SECOND].into())), 601 * SECOND);
+        assert_eq!(spans(Waits::Fixed { attempts: 1, delay: 5 * SECOND }), Duration::ZERO);
+        let aged = Policy { max_age: Some(9 * SECOND), ..policy(Waits::Fixed { attempts: 4, delay: 5 * SECOND }) };
+        assert_eq!(aged.span(), 9 * SECOND);
+    }
+
+    #[test]
     fn a_wait_past_max_age_is_not_waited() {
         let mut policy = policy(Waits::Fixed { attempts: 9, delay: 10 * SECOND });
         policy.max_age = Some(60 * SECOND);

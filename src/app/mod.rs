@@ -171,10 +171,11 @@ impl Core {
 
 /// Says what `config` warns of, unless all of that was said of the one before.
 fn warn(config: &Config, before: Option<&Config>) {
-    let known: Vec<_> = before.iter().flat_map(|before| before.warnings.iter()).collect();
-    let is_known =
-        |warning: &config::Problem| known.iter().any(|known| (known.code, &known.message) == (warning.code, &warning.message));
-    if !config.warnings.iter().all(is_known) {
+    let alike = |warnings: &config::Problems, warning: &config::Problem| {
+        warnings.iter().filter(|other| (other.code, &other.message) == (warning.code, &warning.message)).count()
+    };
+    let said = |warning: &config::Problem| before.map_or(0, |before| alike(&before.warnings, warning));
+    if config.warnings.iter().any(|warning| alike(&config.warnings, warning) > said(warning)) {
         diagnostics::warn(format_args!("{}", config.warnings));
     }
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** the tree selects what the patterns themselves would, one by one; a property test holds that.
 
 mod idle;
+mod machine;
 mod pattern;
 mod sample;
 mod tree;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use super::{
     Few, Route,
+    machine::Machine,
     pattern::{Pattern, Segment},
 };
 use crate::event::LONGEST_TYPE;
@@ -40,7 +41,7 @@ pub(super) fn sample(route: &Route, others: &[&Route], unnamed: &str, work: &mut
 /// The shortest segment that none of these routes names.
 pub(super) fn unnamed(routes: &[Route]) -> String {
     let segments = routes.iter().flat_map(|route| &route.patterns).flat_map(|pattern| &pattern.segments);
-    let named: HashSet<&str> = segments.filter_map(literal).collect();
+    let named: HashSet<&str> = segments.filter_map(Segment::literal).collect();
     let letters = "xyzabcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:/".as_bytes();
     let text = |mut n: usize| {
         let mut text = String::new();
@@ -67,11 +68,33 @@ fn plain(pattern: &Pattern, unnamed: &str) -> String {
     if text.is_empty() { unnamed.to_owned() } else { text }
 }
 
-fn literal(segment: &Segment) -> Option<&str> {
-    match segment {
-        Segment::Literal(literal) => Some(literal),
-        Segment::Deep | Segment::One => None,
-    }
+fn search(route: &Route, others: &[&Route], unnamed: &str, work: &mut u64) -> Sample {
+    let machine = Machine::of(route, others);
+    *work = work.saturating_sub(machine.size() as u64);
+    let may_take = (*work).min(MOST_FOR_ONE);
+    let mut search = Search {
+        machine,
+        unnamed,
+        steps: Vec::new(),
+        waiting: vec![Vec::new(); LONGEST_TYPE + 1],
+        is_cut: false,
+        work: may_take,
+    };
+    let found = search.run();
+    *work -= may_take - search.work;
+    found
+}
+
+struct Search<'p> {
+    machine: Machine<'p>,
+    unnamed: &'p str,
+    steps: Vec<Step<'p>>,
+    /// The steps to go on from, by their lengths: every one but the first makes a type longer.
+    waiting: Vec<Vec<usize>>,
+    /// Whether something was too long for a type.
+    is_cut: bool,
+    /// What may still be done.
+    work: u64,
 }
 
 /// A type's beginning, and where in the patterns it leads.
@@ -84,192 +107,59 @@ struct Step<'p> {
     length: usize,
 }
 
-fn search(route: &Route, others: &[&Route], unnamed: &str, work: &mut u64) -> Sample {
-    let machine = Machine::of(route, others);
-    *work = work.saturating_sub(machine.places.len() as u64);
-    let total = (*work).min(MOST_FOR_ONE);
-    let mut left = total;
-    let found = machine.run(unnamed, &mut left);
-    *work -= total - left;
-    found
-}
-
-/// All patterns side by side. A place is a segment of a pattern that is expected next, or a pattern's end.
-struct Machine<'p> {
-    places: Vec<Place<'p>>,
-    /// How many routes there are; the first is the one that is asked about.
-    routes: usize,
-}
-
-struct Place<'p> {
-    /// `None` at the pattern's end.
-    expects: Option<&'p Segment>,
-    pattern: usize,
-    route: usize,
-    negated: bool,
-    /// Whatever follows, the type is not one that is looked for.
-    is_trap: bool,
-}
-
-impl<'p> Machine<'p> {
-    fn of(route: &'p Route, others: &[&'p Route]) -> Machine<'p> {
-        let mut places = Vec::new();
-        let mut patterns = 0;
-        for (nth, of) in std::iter::once(route).chain(others.iter().copied()).enumerate() {
-            let is_plain = of.patterns.iter().all(|pattern| !pattern.negated);
-            for pattern in &of.patterns {
-                let excludes = if nth == 0 { pattern.negated } else { is_plain };
-                let last = pattern.segments.len() - 1;
-                for (at, segment) in pattern.segments.iter().map(Some).chain([None]).enumerate() {
-                    places.push(Place {
-                        expects: segment,
-                        pattern: patterns,
-                        route: nth,
-                        negated: pattern.negated,
-                        is_trap: excludes && at == last && segment == Some(&Segment::Deep),
-                    });
-                }
-                patterns += 1;
-            }
-        }
-        Machine { places, routes: others.len() + 1 }
-    }
-
-    fn run(&self, unnamed: &'p str, work: &mut u64) -> Sample {
-        let mut steps: Vec<Step<'p>> = Vec::new();
-        // By their lengths: every step but the first makes a type longer.
-        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); LONGEST_TYPE + 1];
+impl Search<'_> {
+    fn run(&mut self) -> Sample {
         let mut known: HashSet<(Few, bool)> = HashSet::new();
-        let mut cut = !self.expand(None, self.start(), unnamed, (&mut steps, &mut waiting), work);
+        self.expand(None, &self.machine.start());
         for length in 0..=LONGEST_TYPE {
-            while let Some(at) = waiting[length].pop() {
-                if *work == 0 {
-                    return Sample::Unknown;
-                }
+            while let Some(at) = self.waiting[length].pop().filter(|_| self.work > 0) {
                 // One empty segment alone is no type, but may begin one.
                 let is_type = length > 0;
-                let places = steps[at].places.clone();
-                if is_type && self.is_wanted(&places) {
-                    return Sample::Type(text(&steps, at));
+                let places = self.steps[at].places.clone();
+                if is_type && self.machine.is_wanted(&places) {
+                    return Sample::Type(self.text(at));
                 }
                 if known.insert((places.clone(), is_type)) {
-                    cut |= !self.expand(Some(at), places, unnamed, (&mut steps, &mut waiting), work);
+                    self.expand(Some(at), &places);
                 }
             }
         }
         // Where the unnamed segment makes a type too long, one that these patterns alone do not name may be shorter.
-        let is_certain = *work > 0 && !(cut && unnamed.len() > 1);
+        let is_certain = self.work > 0 && !(self.is_cut && self.unnamed.len() > 1);
         if is_certain { Sample::Nothing } else { Sample::Unknown }
     }
 
-    /// Adds the steps that may follow; `false` where some would be too long for a type.
-    fn expand(
-        &self,
-        before: Option<usize>,
-        places: Few,
-        unnamed: &'p str,
-        (steps, waiting): (&mut Vec<Step<'p>>, &mut Vec<Vec<usize>>),
-        work: &mut u64,
-    ) -> bool {
-        let mut complete = true;
-        let from = before.map_or(0, |before| steps[before].length + 1);
-        let expected = places.iter().filter_map(|place| literal(self.places[*place as usize].expects?));
-        let mut segments: Vec<&str> = expected.chain(["", unnamed]).collect();
+    /// Adds the steps that may follow.
+    fn expand(&mut self, before: Option<usize>, places: &Few) {
+        let from = before.map_or(0, |before| self.steps[before].length + 1);
+        let mut segments: Vec<&str> = self.machine.expected(places).chain(["", self.unnamed]).collect();
         segments.sort_unstable();
         segments.dedup();
         for segment in segments {
-            *work = work.saturating_sub(1 + places.len() as u64);
-            if *work == 0 {
-                break;
+            self.work = self.work.saturating_sub(1 + places.len() as u64);
+            if self.work == 0 {
+                return;
             }
             let length = from + segment.len();
             if length > LONGEST_TYPE {
-                complete = false;
+                self.is_cut = true;
                 continue;
             }
-            let places = self.next(&places, segment);
-            if self.is_hopeful(&places) {
-                waiting[length].push(steps.len());
-                steps.push(Step { places, segment, before, length });
+            let places = self.machine.next(places, segment);
+            if self.machine.is_hopeful(&places) {
+                self.waiting[length].push(self.steps.len());
+                self.steps.push(Step { places, segment, before, length });
             }
         }
-        complete
     }
 
-    fn start(&self) -> Few {
-        let mut places = Few::new();
-        for (at, place) in self.places.iter().enumerate() {
-            if at == 0 || self.places[at - 1].pattern != place.pattern {
-                self.enter(at, &mut places);
-            }
-        }
-        self.settle(places)
+    /// The type that ends with this step.
+    fn text(&self, last: usize) -> String {
+        let way = std::iter::successors(Some(last), |at| self.steps[*at].before);
+        let mut segments: Vec<&str> = way.map(|at| self.steps[at].segment).collect();
+        segments.reverse();
+        segments.join(".")
     }
-
-    fn next(&self, places: &Few, segment: &str) -> Few {
-        let mut next = Few::new();
-        for &at in places {
-            let at = at as usize;
-            match self.places[at].expects {
-                Some(Segment::Deep) => self.enter(at, &mut next),
-                Some(Segment::Literal(literal)) if **literal == *segment => self.enter(at + 1, &mut next),
-                Some(Segment::One) => self.enter(at + 1, &mut next),
-                Some(Segment::Literal(_)) | None => {}
-            }
-        }
-        self.settle(next)
-    }
-
-    /// Adds a place, and what `**` reaches from it without a segment.
-    fn enter(&self, at: usize, places: &mut Few) {
-        places.push(at as u32);
-        if self.places[at].expects == Some(&Segment::Deep) {
-            self.enter(at + 1, places);
-        }
-    }
-
-    /// Puts places in order. What leads to a `**` that is reached already leads nowhere else, and is left out.
-    fn settle(&self, mut places: Few) -> Few {
-        places.sort_unstable_by(|one, other| other.cmp(one));
-        places.dedup();
-        let mut deep = None;
-        places.retain(|place| {
-            let Place { expects, pattern, .. } = self.places[*place as usize];
-            let is_needed = deep != Some(pattern);
-            if expects == Some(&Segment::Deep) {
-                deep = Some(pattern);
-            }
-            is_needed
-        });
-        places
-    }
-
-    /// Whether a type that leads here, or goes on from here, may be one that is looked for.
-    fn is_hopeful(&self, places: &Few) -> bool {
-        let mut places = places.iter().map(|place| &self.places[*place as usize]);
-        let mut selects = false;
-        places.all(|place| {
-            selects |= place.route == 0 && !place.negated;
-            !place.is_trap
-        }) && selects
-    }
-
-    /// Whether a type that ends here is one that is looked for.
-    fn is_wanted(&self, places: &Few) -> bool {
-        let mut selects = vec![None; self.routes];
-        for place in places.iter().map(|place| &self.places[*place as usize]).filter(|place| place.expects.is_none()) {
-            let selected = &mut selects[place.route];
-            *selected = Some(!place.negated && *selected != Some(false));
-        }
-        selects.iter().enumerate().all(|(route, selected)| (*selected == Some(true)) == (route == 0))
-    }
-}
-
-fn text(steps: &[Step<'_>], last: usize) -> String {
-    let way = std::iter::successors(Some(last), |at| steps[*at].before);
-    let mut segments: Vec<&str> = way.map(|at| steps[at].segment).collect();
-    segments.reverse();
-    segments.join(".")
 }
 
 /// Patterns of which the plainest is tried.

@@ -122,4 +122,5 @@ async fn a_reload_repeats_no_warning_that_was_given_before() {
     assert_eq!(loaded(config(&format!("timeout = \"9s\"\n{token}"), "")).await, (1, 0));
     let twice = "\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\n";
     assert_eq!(loaded(config(token, twice)).await, (2, 1));
+    assert_eq!(loaded(config(&format!("headers = {{ X-Api-Key = \"literal\" }}\n{token}"), twice)).await, (4, 2));
 }

@@ -19,7 +19,7 @@ fn overflow(endpoint: &Both<'_>, problems: &mut Problems) {
         return;
     }
     let lasts = rate.value.saturating_mul(holds.try_into().unwrap_or(u32::MAX));
-    let message = format!("an outage may fill the queue before the retries are over (endpoints.{})", endpoint.made.name);
+    let message = "an outage may fill the queue before the retries are over";
     let label = format!("in {} come {come} events at this rate, and the queue holds {holds}", written(span));
     let help = format!("raise `queue.events`, or give up within {}: fewer `attempts`, or `retry.max_age`", written(lasts));
     problems.push(Problem::warning(Code::Overflow, &rate.span, message).label(label).help(help));

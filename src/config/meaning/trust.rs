@@ -11,6 +11,7 @@ use crate::{
         problems::{Code, Problem, Problems},
         proxy,
         raw::{self, At},
+        source::Span,
     },
     endpoint::{Auth, Target},
     envelope::Envelope,
@@ -26,22 +27,28 @@ fn cleartext(endpoint: &Both<'_>, problems: &mut Problems) {
     if let Some(url) = endpoint.own.url.as_ref().filter(|_| is_in_the_clear(&made.target)) {
         let auth = made.auth.is_some().then(|| "`auth`".to_owned());
         let headers = secret_headers(endpoint).map(|name| format!("the header `{name}`"));
-        let query = credentials_of(&made.target.uri_text).map(|(name, _)| format!("the query's `{name}`"));
+        // Of a URL that is a secret nothing is shown but scheme and host.
+        let query = credentials_of(&made.target.uri_text).map(|(name, _)| match url.value.is_literal() {
+            true => format!("the query's `{name}`"),
+            false => "the query".to_owned(),
+        });
         let sent: Vec<String> = auth.into_iter().chain(headers).chain(query).collect();
         if !sent.is_empty() {
-            let problem = Problem::warning(Code::Cleartext, &url.span, "credentials go out unencrypted");
-            let label = format!("everybody on the way can read {}", sent.join(", "));
-            problems.push(problem.label(label).help("speak https:// to whoever is not on this machine"));
+            problems.push(unencrypted(&url.span, &sent.join(", ")));
         }
     }
     let typed = endpoint.typed(|table| &table.auth).and_then(|auth| auth.value.as_ref());
     if let (Some(Auth::OAuth2(oauth2)), Some(raw::Auth::OAuth2 { token_url, .. })) = (&made.auth, typed)
         && is_in_the_clear(&oauth2.target)
     {
-        let problem = Problem::warning(Code::Cleartext, &token_url.span, "credentials go out unencrypted");
-        let label = "everybody on the way can read `client_secret` and the token";
-        problems.push(problem.label(label).help("speak https:// to whoever is not on this machine"));
+        problems.push(unencrypted(&token_url.span, "`client_secret` and the token"));
     }
+}
+
+fn unencrypted(url: &Span, sent: &str) -> Problem {
+    Problem::warning(Code::Cleartext, url, "credentials go out unencrypted")
+        .label(format!("everybody on the way can read {sent}"))
+        .help("speak https:// to whoever is not on this machine")
 }
 
 fn is_in_the_clear(target: &Target) -> bool {

@@ -21,6 +21,7 @@ fn warnings(source: &str) -> Vec<String> {
             "LONG" => Ok("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
             "HEX" => Ok("00112233445566778899aabbccddeeff".to_owned()),
             "HOOK" => Ok("http://a.example/in".to_owned()),
+            "HOOK_WITH_TOKEN" => Ok("http://a.example/in?my_token=1".to_owned()),
             _ => Err(VarError::NotPresent),
         }),
         ..Outside::empty()
@@ -75,7 +76,7 @@ fn an_endpoint_is_warned_of_what_it_says() {
     let short = "short-secret: a secret of less than 24 bytes may be guessed";
     let clear = "cleartext: credentials go out unencrypted: everybody on the way can read";
     let md5 = "unproven: nothing proves to `a` who sent an event: anybody can compute an MD5";
-    let fast = "overflow: an outage may fill the queue before the retries are over (endpoints.a):";
+    let fast = "overflow: an outage may fill the queue before the retries are over:";
     let warned = |keys: &str, expected: &[String]| assert_eq!(warnings_of(keys), expected, "{keys}");
     let token = "auth = { type = \"bearer\", token = { env = \"SHORT\" } }";
     for (keys, expected) in [
@@ -94,6 +95,7 @@ fn an_endpoint_is_warned_of_what_it_says() {
             "auth = { type = \"oauth2\", token_url = \"http://a.example/\", client_id = \"a\", client_secret = { env = \"SHORT\" } }",
             format!("2:39 {clear} `client_secret` and the token"),
         ),
+        ("url = { env = \"HOOK_WITH_TOKEN\" }", format!("2:7 {clear} the query")),
         ("envelope = \"md5\"", format!("2:12 {md5}")),
         ("rate = \"50/s\"", format!("2:8 {fast} in 50m come 151750 events at this rate, and the queue holds 10000")),
         (
@@ -206,7 +208,7 @@ fn files_that_others_read_or_that_are_mounted_alone_are_told() {
 fn a_warning_shows_what_to_write() {
     let source = "[endpoints.a]\nurl = \"https://a.example/\"\nrate = \"50/s\"\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n";
     let expected = "\
-warning[overflow]: an outage may fill the queue before the retries are over (endpoints.a)
+warning[overflow]: an outage may fill the queue before the retries are over
  --> conf/sidehook.toml:3:8
   |
 3 | rate = \"50/s\"
