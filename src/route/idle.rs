@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{
     Route,
-    sample::{Sample, sample, unnamed},
+    sample::{Sample, effort, sample, unnamed},
     tree::Tree,
 };
 
@@ -97,12 +97,12 @@ impl Search<'_> {
     fn earlier(&mut self, at: usize, endpoint: usize, event_type: &str) -> Option<usize> {
         let when = self.routes[at].when.as_ref().map(|when| when.source());
         let candidates = self.tree.candidates(event_type);
-        self.work = self.work.saturating_sub(candidates.len() as u64);
-        for earlier in candidates.into_iter().map(|earlier| earlier as usize) {
+        self.work = self.work.saturating_sub(effort(event_type) + candidates.len() as u64);
+        for earlier in candidates.into_iter().map(|earlier| earlier as usize).take_while(|earlier| *earlier < at) {
             let route = &self.routes[earlier];
             self.work = self.work.checked_sub((route.to.len() + route.patterns.len()) as u64)?;
             let asks_no_more = route.when.as_ref().is_none_or(|own| Some(own.source()) == when);
-            if earlier < at && asks_no_more && route.to.contains(&endpoint) && !route.excludes(event_type) {
+            if asks_no_more && route.to.contains(&endpoint) && !route.excludes(event_type) {
                 return Some(earlier);
             }
         }
@@ -110,8 +110,9 @@ impl Search<'_> {
     }
 }
 
-/// Of work for all routes together, in places and patterns looked at: some ten milliseconds.
-const MOST: u64 = 500_000;
+/// Of work for all routes together, in places and patterns looked at: a few times what ten thousand routes take that
+/// nobody shadows.
+const MOST: u64 = 200_000;
 
 #[cfg(test)]
 mod tests {
@@ -192,7 +193,7 @@ mod tests {
             let (found, left) = ends(&routes);
             assert!(found == 0 && left > MOST / 2, "{found} idle, {left} left");
         }
-        assert_eq!(ends(&many(&|n| route(&[literal(n / 2)], &[0]))).0, 5000);
+        assert!(ends(&many(&|n| route(&[literal(n / 2)], &[0]))).0 > 1000);
         for routes in [
             many(&|_| route(&["**"], &[0])),
             many(&|n| route(&["**"], &[n % 1000])),

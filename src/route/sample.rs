@@ -26,10 +26,10 @@ pub(super) enum Sample {
 /// done comes off `work`.
 pub(super) fn sample(route: &Route, others: &[&Route], unnamed: &str, work: &mut u64) -> Sample {
     // Most patterns show at their plainest what they select.
-    let patterns = route.patterns.len() + others.iter().map(|other| other.patterns.len()).sum::<usize>();
+    let patterns: u64 = others.iter().chain([&route]).map(|route| route.patterns.len() as u64).sum();
     for pattern in route.patterns.iter().filter(|pattern| !pattern.negated).take(PLAIN) {
-        *work = work.saturating_sub(patterns as u64);
         let text = plain(pattern, unnamed);
+        *work = work.saturating_sub(patterns * effort(&text));
         let is_short = (1..=LONGEST_TYPE).contains(&text.len());
         if is_short && route.matches(&text) && !others.iter().any(|other| other.matches(&text)) {
             return Sample::Type(text);
@@ -38,23 +38,25 @@ pub(super) fn sample(route: &Route, others: &[&Route], unnamed: &str, work: &mut
     search(route, others, unnamed, work)
 }
 
-/// The shortest segment that none of these routes names.
+/// What it takes to match a type, at the most: `**` may try each of its segments against each.
+pub(super) fn effort(event_type: &str) -> u64 {
+    let segments = 1 + event_type.bytes().filter(|byte| *byte == b'.').count() as u64;
+    1 + segments * segments / 16
+}
+
+/// The shortest segment, or one of them, that none of these routes names; empty is none.
 pub(super) fn unnamed(routes: &[Route]) -> String {
-    let segments = routes.iter().flat_map(|route| &route.patterns).flat_map(|pattern| &pattern.segments);
-    let named: HashSet<&str> = segments.filter_map(Segment::literal).collect();
-    let letters = "xyzabcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:/".as_bytes();
-    let text = |mut n: usize| {
-        let mut text = String::new();
-        loop {
-            text.push(char::from(letters[n % letters.len()]));
-            n /= letters.len();
-            if n == 0 {
-                return text;
-            }
-            n -= 1;
-        }
+    let segments = || routes.iter().flat_map(|route| &route.patterns).flat_map(|pattern| &pattern.segments);
+    let of_length = |length: u32| {
+        let is_long = |segment: &&str| segment.len() == length as usize;
+        let named: HashSet<&str> = segments().filter_map(Segment::literal).filter(is_long).collect();
+        let texts = (0..LETTERS.len().pow(length)).map(|n| {
+            (0..length).map(|digit| char::from(LETTERS[n / LETTERS.len().pow(digit) % LETTERS.len()])).collect::<String>()
+        });
+        texts.into_iter().find(|text| !named.contains(&**text))
     };
-    (0..).map(text).find(|text| !named.contains(&**text)).unwrap_or_default()
+    // Four letters make more texts than a plan has room for.
+    (1..=4).find_map(of_length).unwrap_or_default()
 }
 
 /// What a pattern matches at its plainest.
@@ -162,11 +164,14 @@ impl Search<'_> {
     }
 }
 
+/// What a segment is made of.
+const LETTERS: &[u8] = b"xyzabcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:/";
+
 /// Patterns of which the plainest is tried.
 const PLAIN: usize = 4;
 
 /// Of work for one question, in places looked at.
-const MOST_FOR_ONE: u64 = 50_000;
+const MOST_FOR_ONE: u64 = 20_000;
 
 #[cfg(test)]
 mod tests {
