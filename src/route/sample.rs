@@ -50,10 +50,10 @@ pub(super) fn unnamed(routes: &[Route]) -> String {
     let of_length = |length: u32| {
         let is_long = |segment: &&str| segment.len() == length as usize;
         let named: HashSet<&str> = segments().filter_map(Segment::literal).filter(is_long).collect();
-        let texts = (0..LETTERS.len().pow(length)).map(|n| {
+        let mut texts = (0..LETTERS.len().pow(length)).map(|n| {
             (0..length).map(|digit| char::from(LETTERS[n / LETTERS.len().pow(digit) % LETTERS.len()])).collect::<String>()
         });
-        texts.into_iter().find(|text| !named.contains(&**text))
+        texts.find(|text| !named.contains(&**text))
     };
     // Four letters make more texts than a plan has room for.
     (1..=4).find_map(of_length).unwrap_or_default()
