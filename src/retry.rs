@@ -51,8 +51,14 @@ impl Policy {
         }
     }
 
+    /// From the first attempt to the last, without jitter, if none of them takes any time.
+    pub fn span(&self) -> Duration {
+        let span = (1..).map_while(|made| self.wait_after(made)).fold(Duration::ZERO, Duration::saturating_add);
+        self.max_age.map_or(span, |max_age| span.min(max_age))
+    }
+
     /// The wait after attempt number `made`, or `None` when that was the last.
-    fn wait_after(&self, made: u32) -> Option<Duration> {
+    pub fn wait_after(&self, made: u32) -> Option<Duration> {
         if made >= self.max_attempts() {
             return None;
         }
@@ -323,6 +329,17 @@ mod tests {
         assert_eq!(judge(&gone, &policy, 1, SECOND, 0.5), Verdict::DeadLetter(Reason::Permanent));
         policy.on = On::Any;
         assert_eq!(judge(&gone, &policy, 1, SECOND, 0.5), Verdict::RetryIn(SECOND));
+    }
+
+    #[test]
+    fn a_span_is_all_waits_together_and_no_longer_than_max_age() {
+        let spans = |waits: Waits| policy(waits).span();
+        assert_eq!(spans(Waits::Exponential { attempts: 12, delay: 5 * SECOND }), 3035 * SECOND);
+        assert_eq!(spans(Waits::Fixed { attempts: 4, delay: 5 * SECOND }), 15 * SECOND);
+        assert_eq!(spans(Waits::Schedule([SECOND, 900 * SECOND].into())), 601 * SECOND);
+        assert_eq!(spans(Waits::Fixed { attempts: 1, delay: 5 * SECOND }), Duration::ZERO);
+        let aged = Policy { max_age: Some(9 * SECOND), ..policy(Waits::Fixed { attempts: 4, delay: 5 * SECOND }) };
+        assert_eq!(aged.span(), 9 * SECOND);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl App {
     /// Reads the config at `path` and builds the sidecar it asks for.
     pub async fn bind(path: &Path) -> Result<App, Error> {
         let config = config::load(path).map_err(Error::Config)?;
-        warn(&config);
+        warn(&config, None);
         let directory = Directory::open(&config.state.directory)?;
         let log = Log::open(config.log.clone()).map_err(Error::Log)?;
         let bound = Bound::ingest(&config.listen).await?;
@@ -169,8 +169,13 @@ impl Core {
     }
 }
 
-fn warn(config: &Config) {
-    if !config.warnings.is_empty() {
+/// Says what `config` warns of, unless all of that was said of the one before.
+fn warn(config: &Config, before: Option<&Config>) {
+    let alike = |warnings: &config::Problems, warning: &config::Problem| {
+        warnings.iter().filter(|other| (other.code, &other.message) == (warning.code, &warning.message)).count()
+    };
+    let said = |warning: &config::Problem| before.map_or(0, |before| alike(&before.warnings, warning));
+    if config.warnings.iter().any(|warning| alike(&config.warnings, warning) > said(warning)) {
         diagnostics::warn(format_args!("{}", config.warnings));
     }
 }

@@ -83,7 +83,7 @@ impl Core {
         if listener.is_none() && config.listen.mode != self.config.listen.mode {
             set_mode(&config.listen);
         }
-        warn(&config);
+        warn(&config, Some(&self.config));
         if let Some(directory) = directory {
             self.directory = directory;
         }

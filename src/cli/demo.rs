@@ -1,6 +1,8 @@
 //! `sidehook demo`: the whole thing at work, in one process, on free ports and a temporary folder.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::ExitCode,
     sync::{
@@ -57,7 +59,9 @@ impl Demo {
 
 /// Runs it all; says what did not go as it should.
 async fn demo() -> anyhow::Result<Vec<String>> {
-    let folder = tempfile::tempdir().context("no temporary folder")?;
+    // Its secrets are nobody else's.
+    let private = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().permissions(private).tempdir().context("no temporary folder")?;
     let (receiver, mut arrived) = receiver().await?;
     let path = folder.path().join("sidehook.toml");
     let text = CONFIG.replace("{receiver}", &receiver.to_string());
@@ -166,6 +170,7 @@ url = "http://{receiver}/marketplace"
 method = "PUT"
 format = "xml"
 envelope = "md5"
+auth = "none"
 
 [endpoints.chat]
 url = "http://{receiver}/chat"

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  TOML ─► raw ─────────────► resolve ───────────────────────────► Config
-//!          values with spans  defaults, secrets, endpoints, routes
-//!             └──────────┬─────────┘
-//!                     Problems (all of them, with line and column)
+//!          values with spans  defaults, secrets, endpoints, routes    │
+//!             └──────────┬─────────┘                           meaning
+//!                     Problems (all of them, with line and column) ◄─┘
 //! ```
 //!
 //! Comes in: the file's text, and the world it refers to (environment, secret files) as an [`Outside`]. Goes out: a
@@ -13,6 +13,8 @@
 //! **Invariant:** a `Config` needs no further validation, and no secret is in any message.
 
 mod difference;
+mod disk;
+mod meaning;
 mod problems;
 mod proxy;
 mod raw;
@@ -34,7 +36,7 @@ pub use self::{
     problems::{Code, Entry, Problem, Problems, Severity},
     reload::{Content, Watcher},
     schema::schema,
-    secrets::{Error as SecretError, Outside, ReadFile, ReadVariable, typed_secret},
+    secrets::{AskFolder, Error as SecretError, Look, LookAt, Outside, ReadFile, ReadMounts, ReadVariable, typed_secret},
     source::Span,
     units::{Error as UnitError, duration},
 };

@@ -45,8 +45,8 @@ pub(super) fn named(url: &str) -> Result<Proxy, Error> {
     if url.contains("://") { parse(url) } else { Err(Error::Malformed) }
 }
 
-/// Whether no proxy may lead there.
-pub(super) fn is_never_for(target: &Target) -> bool {
+/// Whether it is this machine itself, to which no proxy leads.
+pub(super) fn is_this_machine(target: &Target) -> bool {
     let name = target.host.strip_suffix('.').unwrap_or(&target.host).to_ascii_lowercase();
     // All names below it are this machine, too (RFC 6761, 6.3).
     let is_localhost = name == "localhost" || name.ends_with(".localhost");
@@ -56,7 +56,7 @@ pub(super) fn is_never_for(target: &Target) -> bool {
 /// What the environment says, as other programs read it: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, the lower
 /// case before the upper.
 pub(super) fn of_environment(secrets: &Secrets<'_>, target: &Target) -> Result<Option<Proxy>, EnvironmentError> {
-    if is_never_for(target) {
+    if is_this_machine(target) {
         return Ok(None);
     }
     let read = |names: [&'static str; 2]| -> Result<Option<(&'static str, String)>, secrets::Error> {
@@ -140,7 +140,7 @@ fn basic(userinfo: &str) -> Result<HeaderValue, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::{env::VarError, io, path::Path};
+    use std::{env::VarError, path::Path};
 
     use super::*;
     use crate::config::Outside;
@@ -152,7 +152,7 @@ mod tests {
             let found = variables.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         };
-        let outside = Outside { variable: Box::new(variable), file: Box::new(|_| Err(io::ErrorKind::NotFound.into())) };
+        let outside = Outside { variable: Box::new(variable), ..Outside::empty() };
         let secrets = Secrets { outside: &outside, directory: Path::new(""), files: Vec::new(), revealed: Default::default() };
         let target = Target::parse(url, false).unwrap();
         let proxy = of_environment(&secrets, &target)?;
@@ -203,11 +203,11 @@ mod tests {
     #[test]
     fn this_machine_is_never_proxied_however_it_is_written() {
         for host in ["localhost", "LocalHost.", "a.localhost", "127.1", "0x7f000001", "2130706433", "017700000001", "[::1]"] {
-            assert!(is_never_for(&Target::parse(&format!("http://{host}/"), false).unwrap()), "{host}");
+            assert!(is_this_machine(&Target::parse(&format!("http://{host}/"), false).unwrap()), "{host}");
         }
-        assert!(is_never_for(&Target::parse("http://[::ffff:127.0.0.1]/", false).unwrap()));
+        assert!(is_this_machine(&Target::parse("http://[::ffff:127.0.0.1]/", false).unwrap()));
         for host in ["localhost.example", "nolocalhost", "128.1", "1.2.3.4.5", "127.0.0.256", "0x", "127.a"] {
-            assert!(!is_never_for(&Target::parse(&format!("http://{host}/"), false).unwrap()), "{host}");
+            assert!(!is_this_machine(&Target::parse(&format!("http://{host}/"), false).unwrap()), "{host}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! **Invariant:** no error says what a secret is, only where it was looked for.
 
 use std::{
+    collections::HashSet,
     env::{self, VarError},
     fs::File,
     io::{self, Read},
@@ -14,12 +15,16 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
+use super::disk;
 use crate::sign::Secret;
 
 /// The world outside the config file. Tests make one up.
 pub struct Outside {
     pub variable: Box<ReadVariable>,
     pub file: Box<ReadFile>,
+    pub look: Box<LookAt>,
+    pub folder: Box<AskFolder>,
+    pub mounts: Box<ReadMounts>,
 }
 
 /// Reads a variable of the environment.
@@ -28,10 +33,44 @@ pub type ReadVariable = dyn Fn(&str) -> Result<String, VarError>;
 /// Reads a whole file, which is small.
 pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
+/// Looks at a file from outside; `None` where it is not there.
+pub type LookAt = dyn Fn(&Path) -> Option<Look>;
+
+/// Whether this user can write to a folder, or make it where it is missing; nothing is made.
+pub type AskFolder = dyn Fn(&Path) -> io::Result<()>;
+
+/// Every place that something is mounted at.
+pub type ReadMounts = dyn Fn() -> HashSet<PathBuf>;
+
+/// What is to be seen of a file without reading it.
+pub struct Look {
+    /// Its path without any symbolic link.
+    pub path: PathBuf,
+    /// Whether every user of this machine can read it.
+    pub is_open_to_all: bool,
+}
+
 impl Outside {
     /// This process' environment, and the file system.
     pub fn process() -> Outside {
-        Outside { variable: Box::new(|name| env::var(name)), file: Box::new(|path| read_bounded(path, LARGEST)) }
+        Outside {
+            variable: Box::new(|name| env::var(name)),
+            file: Box::new(|path| read_bounded(path, LARGEST)),
+            look: Box::new(disk::look),
+            folder: Box::new(disk::folder),
+            mounts: Box::new(disk::mounts),
+        }
+    }
+
+    /// A world with neither variables nor files, where every folder can be written.
+    pub fn empty() -> Outside {
+        Outside {
+            variable: Box::new(|_| Err(VarError::NotPresent)),
+            file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+            look: Box::new(|_| None),
+            folder: Box::new(|_| Ok(())),
+            mounts: Box::new(HashSet::new),
+        }
     }
 }
 
@@ -185,6 +224,7 @@ mod tests {
                 "/run/credentials/sidehook/token" => Ok(b"credential".to_vec()),
                 _ => Err(io::ErrorKind::NotFound.into()),
             }),
+            ..Outside::empty()
         }
     }
 

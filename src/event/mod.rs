@@ -82,9 +82,12 @@ impl Trace {
 
 /// Whether `text` may be an event's type: 1–255 of `A-Z a-z 0-9 . _ - : /`.
 pub fn is_type(text: &str) -> bool {
-    (1..=255).contains(&text.len())
+    (1..=LONGEST_TYPE).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/'))
 }
+
+/// In characters, which are bytes.
+pub const LONGEST_TYPE: usize = 255;
 
 /// Whether `text` may be an event's id: 1–255 visible ASCII characters.
 pub fn is_id(text: &str) -> bool {

@@ -3,18 +3,25 @@
 //! In comes an event type, out come the endpoints in the order the routes name them, each with the first route that
 //! selects the event and names it. The [`Table`] is compiled once per plan: patterns without `!` become a tree over
 //! segments, so that a look-up walks the event's segments and never the list of routes; only the few routes the tree
-//! finds have their `!` patterns asked.
+//! finds have their `!` patterns asked. [`idle`] says which routes change nothing.
 //!
 //! **Invariant:** the tree selects what the patterns themselves would, one by one; a property test holds that.
 
+mod idle;
+mod machine;
 mod pattern;
+mod sample;
+mod tree;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use pattern::Segment;
-pub use pattern::{Pattern, PatternError};
+use self::tree::Tree;
+pub use self::{
+    idle::{Idle, idle},
+    pattern::{Pattern, PatternError},
+};
 
 use crate::transform::Program;
 
@@ -33,6 +40,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether its patterns alone select events of this type.
+    fn matches(&self, event_type: &str) -> bool {
+        self.patterns.iter().any(|pattern| !pattern.negated && pattern.matches(event_type)) && !self.excludes(event_type)
+    }
+
     fn excludes(&self, event_type: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.negated && pattern.matches(event_type))
     }
@@ -52,36 +64,18 @@ type Few = SmallVec<[u32; 8]>;
 #[derive(Debug)]
 pub struct Table {
     routes: Vec<Route>,
-    nodes: Vec<Node>,
-}
-
-/// A place in the tree: what may come next, and which routes have a pattern that ends here.
-#[derive(Debug, Default)]
-struct Node {
-    literals: HashMap<Box<str>, u32>,
-    one: Option<u32>,
-    deep: Option<u32>,
-    /// Reached by `**`: stays where it is, whatever segment comes.
-    is_deep: bool,
-    ends: Vec<u32>,
+    tree: Tree,
 }
 
 impl Table {
     pub fn new(routes: Vec<Route>) -> Table {
-        let mut table = Table { routes: Vec::new(), nodes: vec![Node::default()] };
-        for (n, route) in routes.iter().enumerate().filter(|(_, route)| route.active) {
-            for pattern in route.patterns.iter().filter(|pattern| !pattern.negated) {
-                table.plant(pattern, n as u32);
-            }
-        }
-        table.routes = routes;
-        table
+        Table { tree: Tree::of(&routes), routes }
     }
 
     /// The endpoints an event of this type goes to; `selects` answers for each route that has a `when`, in the file's order.
     pub fn select(&self, event_type: &str, mut selects: impl FnMut(usize, &Program) -> bool) -> SmallVec<[Choice; 4]> {
         let mut choices: SmallVec<[Choice; 4]> = SmallVec::new();
-        for route in self.candidates(event_type) {
+        for route in self.tree.candidates(event_type) {
             let chosen = &self.routes[route as usize];
             let asked = |program: &Arc<Program>| selects(route as usize, program);
             if chosen.excludes(event_type) || !chosen.when.as_ref().is_none_or(asked) {
@@ -99,61 +93,11 @@ impl Table {
     /// The first route whose patterns match this type and that names `endpoint`, whatever its `when` may say.
     pub fn first_to(&self, endpoint: usize, event_type: &str) -> Option<usize> {
         let names = |route: &Route| route.to.contains(&endpoint) && !route.excludes(event_type);
-        self.candidates(event_type).into_iter().map(|route| route as usize).find(|route| names(&self.routes[*route]))
+        self.tree.candidates(event_type).into_iter().map(|route| route as usize).find(|route| names(&self.routes[*route]))
     }
 
     pub fn route(&self, at: usize) -> &Route {
         &self.routes[at]
-    }
-
-    /// The routes with a pattern that matches, in the file's order, negation left aside.
-    fn candidates(&self, event_type: &str) -> Few {
-        let mut here = Few::new();
-        self.enter(0, &mut here);
-        let mut next = Few::new();
-        for segment in event_type.split('.') {
-            for &at in &here {
-                let node = &self.nodes[at as usize];
-                if node.is_deep {
-                    self.enter(at, &mut next);
-                }
-                for to in node.literals.get(segment).into_iter().chain(&node.one) {
-                    self.enter(*to, &mut next);
-                }
-            }
-            std::mem::swap(&mut here, &mut next);
-            next.clear();
-        }
-        let mut routes: Few = here.iter().flat_map(|at| &self.nodes[*at as usize].ends).copied().collect();
-        routes.sort_unstable();
-        routes.dedup();
-        routes
-    }
-
-    /// Adds a node, and what `**` reaches from it without a segment.
-    fn enter(&self, at: u32, places: &mut Few) {
-        let mut at = Some(at);
-        while let Some(node) = at.filter(|node| !places.contains(node)) {
-            places.push(node);
-            at = self.nodes[node as usize].deep;
-        }
-    }
-
-    fn plant(&mut self, pattern: &Pattern, route: u32) {
-        let mut at = 0u32;
-        for segment in &pattern.segments {
-            let fresh = self.nodes.len() as u32;
-            let node = &mut self.nodes[at as usize];
-            at = match segment {
-                Segment::Deep => *node.deep.get_or_insert(fresh),
-                Segment::Literal(literal) => *node.literals.entry(literal.clone()).or_insert(fresh),
-                Segment::One => *node.one.get_or_insert(fresh),
-            };
-            if at == fresh {
-                self.nodes.push(Node { is_deep: *segment == Segment::Deep, ..Node::default() });
-            }
-        }
-        self.nodes[at as usize].ends.push(route);
     }
 }
 

@@ -21,6 +21,15 @@ pub(super) enum Segment {
     One,
 }
 
+impl Segment {
+    pub(super) fn literal(&self) -> Option<&str> {
+        match self {
+            Segment::Literal(literal) => Some(literal),
+            Segment::Deep | Segment::One => None,
+        }
+    }
+}
+
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {

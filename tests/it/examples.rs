@@ -171,6 +171,7 @@ fn read(text: &str) -> Config {
             Some("pem") => Ok(identity().0.pem().into()),
             _ => Ok(SECRET.into()),
         }),
+        ..Outside::empty()
     };
     let config = config::parse(text, Path::new("config.example.toml"), &outside);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));

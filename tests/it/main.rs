@@ -49,3 +49,4 @@ mod transforms;
 mod unix_socket;
 mod verify;
 mod waiting;
+mod warnings;

@@ -167,7 +167,7 @@ fn proxy_of(typed: &raw::Endpoint, target: &Target, scope: &mut Scope<'_>) -> Op
                 None
             }
         },
-        Some(Some(url)) => named(typed.proxy.as_ref()?, url, scope).filter(|_| !proxy::is_never_for(target)),
+        Some(Some(url)) => named(typed.proxy.as_ref()?, url, scope).filter(|_| !proxy::is_this_machine(target)),
     }?;
     if let Some(at) = typed.network.as_ref().filter(|network| network.value == Network::Public) {
         let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {found}"));

@@ -24,6 +24,7 @@ use std::{
 pub(super) use self::listeners::{resolve_admin, resolve_listen};
 use super::{
     Config, Content, Outside, Shutdown, State,
+    meaning::{self, Reading},
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
@@ -55,7 +56,12 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
         .map(Arc::new)
         .collect();
     let routes = routes(file, &mut scope);
-    let Scope { secrets, mut problems, .. } = scope;
+    let Scope { secrets, mut problems, lengths, .. } = scope;
+    // What is missing because of an error would seem to be meant.
+    if problems.errors() == 0 {
+        let reading = Reading { path, file, state: &state, endpoints: &endpoints, routes: &routes, lengths: &lengths, outside };
+        meaning::warn(&reading, &mut problems);
+    }
     problems.finish(secrets.files.clone());
     if problems.errors() > 0 {
         return Err(problems);
@@ -88,6 +94,8 @@ struct Scope<'a> {
     shapes: HashSet<Arc<Shape>>,
     /// The endpoints' names by their ids.
     ids: HashMap<String, String>,
+    /// How many bytes a secret has, by where its place in the file begins.
+    lengths: HashMap<usize, usize>,
     /// Made when the first expression asks for it.
     jq: OnceCell<transform::Library>,
     /// Equal expressions share a program, and with it what it makes of an event.
@@ -98,7 +106,15 @@ impl<'a> Scope<'a> {
     fn new(path: &'a Path, outside: &'a Outside, problems: Problems) -> Scope<'a> {
         let directory = path.parent().unwrap_or(Path::new(""));
         let secrets = Secrets { outside, directory, files: vec![path.to_owned()], revealed: Default::default() };
-        Scope { secrets, problems, shapes: HashSet::new(), ids: HashMap::new(), jq: OnceCell::new(), programs: HashMap::new() }
+        Scope {
+            secrets,
+            problems,
+            shapes: HashSet::new(),
+            ids: HashMap::new(),
+            lengths: HashMap::new(),
+            jq: OnceCell::new(),
+            programs: HashMap::new(),
+        }
     }
 
     /// What was made, where nothing was wrong.
@@ -115,7 +131,10 @@ impl<'a> Scope<'a> {
     /// The text itself, wherever it is.
     fn reveal(&mut self, text: &At<Text>) -> Option<Secret> {
         match self.secrets.reveal(&text.value) {
-            Ok(secret) => Some(secret),
+            Ok(secret) => {
+                self.lengths.insert(text.span.start, secret.expose().len());
+                Some(secret)
+            }
             Err(error) => {
                 self.error(Code::Secret, &text.span, error.to_string());
                 None
@@ -131,9 +150,7 @@ impl<'a> Scope<'a> {
 
     fn warn_of_literal(&mut self, text: &At<Text>) {
         if text.value.is_literal() {
-            let problem = Problem::warning(Code::LiteralSecret, &text.span, "a secret stands in the config file");
-            self.problems
-                .push(problem.help("name it instead: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }"));
+            self.problems.push(meaning::literal(&text.span));
         }
     }
 }
@@ -166,7 +183,6 @@ fn state(typed: &raw::State, scope: &mut Scope<'_>) -> State {
 fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
     let places: HashMap<&str, usize> =
         file.endpoints.iter().enumerate().map(|(place, (name, _))| (&*name.value, place)).collect();
-    let mut unused: HashSet<usize> = places.values().copied().collect();
     let mut routes = Vec::with_capacity(file.routes.len());
     for typed in &file.routes {
         let patterns = patterns(typed, scope);
@@ -178,7 +194,6 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
                 None => scope.problems.push(unknown_endpoint(name, file)),
             }
         }
-        unused.retain(|place| !to.contains(place));
         routes.push(Route {
             name: typed.name.as_ref().map(|name| name.value.as_str().into()),
             patterns,
@@ -187,13 +202,6 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
             to,
             active: or(&typed.active, true),
         });
-    }
-    // Where a route has an error, its endpoint may only seem to be unused.
-    if scope.problems.errors() == 0 {
-        for (_, (name, _)) in file.endpoints.iter().enumerate().filter(|(place, _)| unused.contains(place)) {
-            let message = format!("no route names the endpoint `{}`", name.value);
-            scope.problems.push(Problem::warning(Code::Unused, &name.span, message));
-        }
     }
     routes
 }

@@ -1,6 +1,7 @@
 //! What a config says, once it is read.
 
 mod keys;
+mod meaning;
 mod mistakes;
 mod schema;
 
@@ -60,6 +61,7 @@ fn outside() -> Outside {
             Some("conf/secrets/billing") => Ok(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".to_vec()),
             _ => Err(io::ErrorKind::NotFound.into()),
         }),
+        ..Outside::empty()
     }
 }
 
@@ -386,7 +388,7 @@ fn warnings_do_not_stop_a_config() {
     assert_eq!((codes, config.warnings.errors()), (vec![Code::Unused, Code::LiteralSecret], 0));
     let template = |signed| {
         let keys = format!(
-            "signature = {{ scheme = \"hmac\", secrets = [{{ env = \"BILLING_KEY\" }}], signed = \"{signed}\", headers = {{ X = \"{{signature}}\" }} }}"
+            "signature = {{ scheme = \"hmac\", secrets = [{{ file = \"secrets/billing\" }}], signed = \"{signed}\", headers = {{ X = \"{{signature}}\" }} }}"
         );
         let config =
             good(&format!("[endpoints.a]\nurl = \"https://a.example/\"\n{keys}\n[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n"));
@@ -427,7 +429,7 @@ fn tokens_have_the_proxy_of_their_own_server() {
             "NO_PROXY" => Ok("idp.example".to_owned()),
             _ => Err(VarError::NotPresent),
         }),
-        file: Box::new(|_| Err(io::ErrorKind::NotFound.into())),
+        ..Outside::empty()
     };
     for (url, token_url, keys, expected) in [
         ("https://a.example/", "https://b.example/", "", (true, true)),
@@ -482,6 +484,7 @@ fn a_digest_is_of_the_texts_and_files_that_an_endpoint_names() {
                 Some("conf/key.pem") => Ok(key.clone().into()),
                 _ => Ok(certificate.clone().into()),
             }),
+            ..Outside::empty()
         };
         let source = "[endpoints.a]\nurl = \"https://a.example/\"\ntls = { certificate = \"c.pem\", key = \"key.pem\" }\n\
                       auth = { type = \"basic\", username = { env = \"U\" }, password = \"p\" }";

@@ -294,6 +294,7 @@ fn read_anywhere(source: &str) -> Result<Config, Problems> {
     let outside = Outside {
         variable: Box::new(|name| if name.contains("://") { Ok(name.to_owned()) } else { Err(VarError::NotPresent) }),
         file: Box::new(|_| Ok(b"http://a.example/".to_vec())),
+        ..Outside::empty()
     };
     parse(source, Path::new("conf/sidehook.toml"), &outside)
 }

@@ -1,0 +1,77 @@
+//! Files and folders that are not as they should be.
+
+use std::{
+    collections::HashSet,
+    path::{Component, Path},
+};
+
+use super::Reading;
+use crate::config::{
+    Look,
+    problems::{Code, Problem, Problems, Severity},
+    raw::{self, At},
+    secrets::Text,
+    source::Span,
+};
+
+pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
+    state_folder(reading, problems);
+    let mounts = (reading.outside.mounts)();
+    let look = |path: &Path| (reading.outside.look)(path);
+    if look(reading.path).is_some_and(|look| mounts.contains(&look.path)) {
+        let problem = Problem::whole(Code::MountedFile, "the config file is mounted by itself, without its folder");
+        problems.push(Problem { severity: Severity::Warning, ..problem.help(MOUNT_THE_FOLDER) });
+    }
+    let directory = reading.path.parent().unwrap_or(Path::new(""));
+    for (path, span) in secret_files(reading) {
+        let Some(look) = look(&directory.join(path)).filter(|look| !is_kept_by_a_runtime(look)) else { continue };
+        if look.is_open_to_all {
+            let problem = Problem::warning(Code::ReadableSecret, span, "every user of this machine can read this secret");
+            problems.push(problem.help(format!("take that right away: chmod o= {}", look.path.display())));
+        }
+        if mounts.contains(&look.path) {
+            let problem = Problem::warning(Code::MountedFile, span, "this file is mounted by itself, without its folder");
+            problems.push(problem.help(MOUNT_THE_FOLDER));
+        }
+    }
+}
+
+fn state_folder(reading: &Reading<'_>, problems: &mut Problems) {
+    let Err(error) = (reading.outside.folder)(&reading.state.directory) else { return };
+    let message = format!("this user cannot write to the state folder {}: {error}", reading.state.directory.display());
+    let span = reading.file.state.directory.as_ref().map(|directory| directory.span.clone());
+    problems.push(Problem { span, severity: Severity::Warning, ..Problem::whole(Code::StateFolder, message) });
+}
+
+/// Every file that a secret is in, once, as it is named.
+fn secret_files<'a>(reading: &Reading<'a>) -> impl Iterator<Item = (&'a String, &'a Span)> {
+    let listen = reading.file.listen.token.iter();
+    let admin = reading.file.admin.iter().filter_map(|admin| admin.token.as_ref());
+    let tokens = listen.chain(admin).flat_map(|tokens| &tokens.value);
+    let mut seen = HashSet::new();
+    tokens.chain(reading.tables().flat_map(texts)).filter_map(move |at| match &at.value {
+        Text::File(path) if seen.insert(path) => Some((path, &at.span)),
+        _ => None,
+    })
+}
+
+fn texts(table: &raw::Endpoint) -> impl Iterator<Item = &At<Text>> {
+    let auth = table.auth.iter().filter_map(|auth| auth.value.as_ref()).flat_map(|auth| match auth {
+        raw::Auth::ApiKey { value, .. } => vec![value],
+        raw::Auth::Basic { username, password } => vec![username, password],
+        raw::Auth::Bearer { token } => vec![token],
+        raw::Auth::OAuth2 { token_url, client_id, client_secret, .. } => vec![token_url, client_id, client_secret],
+    });
+    let signatures = table.signatures.iter().flat_map(|signatures| &signatures.value).flat_map(|signature| &signature.secrets);
+    let headers = table.headers.iter().map(|header| &header.value);
+    let others = [table.url.as_ref(), table.proxy.as_ref(), table.tls.key.as_ref()].into_iter().flatten();
+    auth.chain(signatures).chain(headers).chain(others)
+}
+
+/// Docker and the kubelet say themselves how a secret is mounted, and there is nobody else in a container.
+fn is_kept_by_a_runtime(look: &Look) -> bool {
+    let is_version = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b"..");
+    look.path.starts_with("/run/secrets") || look.path.components().any(is_version)
+}
+
+const MOUNT_THE_FOLDER: &str = "what replaces it outside never arrives here: mount its folder";
