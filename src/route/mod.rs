@@ -51,7 +51,7 @@ type Few = SmallVec<[u32; 8]>;
 /// All routes of a plan, compiled.
 #[derive(Debug)]
 pub struct Table {
-    routes: Vec<Route>,
+    routes: Arc<[Route]>,
     nodes: Vec<Node>,
 }
 
@@ -67,14 +67,14 @@ struct Node {
 }
 
 impl Table {
-    pub fn new(routes: Vec<Route>) -> Table {
-        let mut table = Table { routes: Vec::new(), nodes: vec![Node::default()] };
+    pub fn new(routes: impl Into<Arc<[Route]>>) -> Table {
+        let routes = routes.into();
+        let mut table = Table { routes: Arc::clone(&routes), nodes: vec![Node::default()] };
         for (n, route) in routes.iter().enumerate().filter(|(_, route)| route.active) {
             for pattern in route.patterns.iter().filter(|pattern| !pattern.negated) {
                 table.plant(pattern, n as u32);
             }
         }
-        table.routes = routes;
         table
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn an_inactive_route_selects_nothing() {
         let table = Table::new(vec![Route { active: false, ..route(&["**"], &[0]) }]);
         assert_eq!(endpoints(&table, "a"), [0; 0]);
-        assert_eq!(endpoints(&Table::new(Vec::new()), "a"), [0; 0]);
+        assert_eq!(endpoints(&Table::new([]), "a"), [0; 0]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
             linger: or(&file.shutdown.linger, Duration::ZERO),
         },
         endpoints,
-        routes,
+        routes: routes.into(),
         content: Content::default(),
         files: secrets.files,
         warnings: problems,
