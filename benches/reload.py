@@ -26,8 +26,9 @@ class Admin:
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def write(self, text):
-        with open(self.sidecar.path('sidehook.toml'), 'w') as file:
+        with open(self.sidecar.path('new.toml'), 'w') as file:
             file.write(self.before + text)
+        os.rename(self.sidecar.path('new.toml'), self.sidecar.path('sidehook.toml'))
 
     def reload(self):
         """Asks for a reload; says what changed."""

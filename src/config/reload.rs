@@ -293,6 +293,39 @@ mod tests {
         assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn without_events_a_file_is_read_once_nobody_has_written_to_it_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [folder.path().join("sidehook.toml")];
+        fs::write(&files[0], "").unwrap();
+        let mut watcher = watcher(&files);
+        watcher.folders.lock().unwrap().events = None;
+        let written = async {
+            for length in 1..=4 {
+                fs::write(&files[0], "x".repeat(length)).unwrap();
+                tokio::time::sleep(QUIET * 2 / 3).await;
+            }
+        };
+        tokio::join!(watcher.changed(), written);
+        assert!(watcher.seen == Content::of(&files));
+        assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+    }
+
+    #[test]
+    fn only_what_leads_to_the_files_is_a_hint() {
+        use notify::event::{AccessMode, CreateKind, DataChange, ModifyKind, RemoveKind};
+        let hints = Hints::default();
+        *hints.paths.lock().unwrap() = ["/etc/hook", "/etc/hook/sidehook.toml"].map(PathBuf::from).into();
+        let matters = |kind, path: &str| hints.matters(&notify::Event::new(kind).add_path(path.into()));
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        assert!(matters(written, "/etc/hook/sidehook.toml"));
+        assert!(matters(EventKind::Access(AccessKind::Close(AccessMode::Write)), "/etc/hook/sidehook.toml"));
+        assert!(matters(EventKind::Remove(RemoveKind::Folder), "/etc/hook"));
+        assert!(!matters(EventKind::Access(AccessKind::Open(AccessMode::Any)), "/etc/hook/sidehook.toml"));
+        assert!(!matters(written, "/etc/hook/deliveries.jsonl"));
+        assert!(!matters(EventKind::Create(CreateKind::File), "/etc/hook/.sidehook.toml.swp"));
+    }
+
     #[tokio::test]
     async fn a_secret_file_made_between_a_refusal_for_want_of_it_and_the_watch_is_seen() {
         let folder = tempfile::tempdir().unwrap();

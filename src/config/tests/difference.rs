@@ -15,9 +15,10 @@ fn a_changed_endpoint_is_named_with_the_keys_that_differ() {
     }
     let xml = |root: &str| hook(&format!("format = \"xml\"\nxml = {{ root = \"{root}\" }}"));
     assert_eq!(difference(&xml("a"), &xml("b")), ["endpoints.hook (xml)"]);
-    assert_eq!(difference(&hook("trace = true"), &hook("timeout = \"5s\"\ntls.server_name = \"b.example\"")), [
-        "endpoints.hook (tls, timeout, trace)"
-    ]);
+    assert_eq!(
+        difference(&hook("trace = true"), &hook("timeout = \"5s\"\ntls.server_name = \"b.example\"")),
+        ["endpoints.hook (tls, timeout, trace)"]
+    );
     let url = |url: &str| good(&format!("[endpoints.hook]\nurl = {url}\n"));
     let urls = ["\"https://a.example/\"", "\"https://a.example/?\"", "\"http://a.example/\"", "{ env = \"HOOK\" }"];
     for pair in urls.windows(2) {
