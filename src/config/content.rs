@@ -6,7 +6,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     fs::File,
-    io::{self, Read},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -23,33 +23,38 @@ pub struct Content([u8; 32]);
 impl Content {
     /// Reads `files` as they are now.
     pub fn of(files: &[PathBuf]) -> Content {
-        Content::digest(files.iter().map(|file| held(&read_bounded(file))))
+        Content::made_of(files.iter().map(|file| read_bounded(file).ok()))
     }
 
-    fn digest(held: impl Iterator<Item = Held>) -> Content {
-        let mut digest = Sha256::new();
-        for file in held {
-            digest.update([u8::from(file.is_some())]);
-            digest.update(file.unwrap_or_default());
+    fn made_of<B: AsRef<[u8]>>(files: impl Iterator<Item = Option<B>>) -> Content {
+        let mut content = Sha256::new();
+        for file in files {
+            content.update([u8::from(file.is_some())]);
+            let bytes = file.as_ref().map_or(&[][..], AsRef::as_ref);
+            // Its length, so that no two files run together into the same bytes.
+            content.update((bytes.len() as u64).to_le_bytes());
+            content.update(bytes);
         }
-        Content(digest.finalize().into())
+        Content(content.finalize().into())
     }
 }
 
 /// One reading of a config: a file that is asked for again says what it said before, also when it was written to since.
 #[derive(Clone, Default)]
-pub(super) struct Reading(Rc<RefCell<HashMap<PathBuf, (Held, Zeroizing<Vec<u8>>)>>>);
+pub(super) struct Reading(Rc<RefCell<HashMap<PathBuf, Read>>>);
+
+/// What a file held; none where it could not be read.
+type Read = Option<Zeroizing<Vec<u8>>>;
 
 impl Reading {
     /// The whole of a file.
     pub(super) fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if let Some((Some(_), bytes)) = self.0.borrow().get(path) {
+        if let Some(Some(bytes)) = self.0.borrow().get(path) {
             return Ok(bytes.to_vec());
         }
         let read = read_bounded(path);
-        let bytes = read.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
         // The first answer counts: one that was an error then has made the config a refused one.
-        self.0.borrow_mut().entry(path.to_owned()).or_insert_with(|| (held(&read), Zeroizing::new(bytes)));
+        self.0.borrow_mut().entry(path.to_owned()).or_insert_with(|| read.as_ref().ok().cloned().map(Zeroizing::new));
         read
     }
 
@@ -62,15 +67,8 @@ impl Reading {
     /// Of `files`, as they were read.
     pub(super) fn content(&self, files: &[PathBuf]) -> Content {
         let read = self.0.borrow();
-        Content::digest(files.iter().map(|file| read.get(file).and_then(|(held, _)| *held)))
+        Content::made_of(files.iter().map(|file| read.get(file)?.as_deref()))
     }
-}
-
-/// SHA-256 of a file; none where it cannot be read.
-type Held = Option<[u8; 32]>;
-
-fn held(read: &io::Result<Vec<u8>>) -> Held {
-    read.as_ref().ok().map(|bytes| Sha256::digest(bytes).into())
 }
 
 /// Reads a regular file: a pipe could hold a reload up, a device never ends.

@@ -99,11 +99,7 @@ fn endpoints(changed: &mut Vec<String>, old: &Config, new: &Config) {
         let name = format!("endpoints.{}", endpoint.name);
         match before.get(&endpoint.name) {
             None => changed.push(format!("{name} added")),
-            Some(old) if *old != endpoint => {
-                let noted = changed.len();
-                note(changed, &name, &of_endpoint(old, endpoint));
-                note(changed, &name, &[("secrets", changed.len() == noted)]);
-            }
+            Some(old) if *old != endpoint => note(changed, &name, &of_endpoint(old, endpoint)),
             Some(_) => {}
         }
     }
@@ -112,7 +108,7 @@ fn endpoints(changed: &mut Vec<String>, old: &Config, new: &Config) {
     changed.extend(gone.map(|endpoint| format!("endpoints.{} removed", endpoint.name)));
 }
 
-/// By the keys of the file; `secrets` and `digest` are made of what the others name.
+/// Two that are not the same, by the keys of the file; `secrets` and `digest` are made of what the others name.
 fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Vec<Key> {
     let Endpoint {
         name: _,
@@ -169,6 +165,9 @@ fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Vec<Key> {
         ("trace", *trace != old.trace),
     ];
     keys.splice(0..0, of_target(&old.target, target));
+    // One that is written in another way may say the same, as a key does with blanks in its PEM.
+    let unnamed = keys.iter().all(|(_, differs)| !differs);
+    keys.push(("secrets", unnamed));
     keys
 }
 

@@ -129,7 +129,8 @@ impl Secrets<'_> {
     /// Reads a secret file; `shown` is how errors call it.
     fn file(&mut self, shown: &str, path: PathBuf) -> Result<Secret, Error> {
         let bytes = (self.outside.file)(&path).map_err(|error| Error::Unreadable { path: shown.to_owned(), error });
-        if !self.files.contains(&path) {
+        // As bytes: one of thousands would be taken apart as often.
+        if !self.files.iter().any(|file| file.as_os_str() == path.as_os_str()) {
             self.files.push(path);
         }
         let place = || format!("the file {shown}");

@@ -6,16 +6,12 @@ use std::{
     io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{LIMIT, LOOK_EVERY, Process, Receiver, Sidecar, closed_port, everything_to, json_lines, sidehook};
 
@@ -150,9 +146,7 @@ async fn a_file_that_is_written_in_two_halves_is_read_as_a_whole() {
     for attempt in 0.. {
         let version = format!("halves-{attempt}");
         let (file, text) = (saved.file(), saved.version(&version));
-        let mut writing = None;
-        let line = saved.sidecar.changing(|| writing = Some(thread::spawn(move || write_in_halves(&file, &text)))).await;
-        let longest = writing.unwrap().join().unwrap();
+        let (line, longest) = tokio::join!(saved.sidecar.changing(|| ()), write_in_halves(&file, &text));
         if longest < PAUSE + Duration::from_millis(20) {
             assert!(is_loaded(&line), "{line}");
             return saved.is_in_force(&version).await;
@@ -162,22 +156,22 @@ async fn a_file_that_is_written_in_two_halves_is_read_as_a_whole() {
     }
 }
 
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// Says how long the longest of the pauses was.
-fn write_in_halves(file: &Path, text: &str) -> Duration {
+async fn write_in_halves(file: &Path, text: &str) -> Duration {
     let mut began = Instant::now();
     let mut open = File::create(file).unwrap();
     let halves = text.as_bytes().split_at(text.len() / 2);
     let mut longest = Duration::ZERO;
     for half in [halves.0, halves.1] {
-        thread::sleep(PAUSE);
+        sleep(PAUSE).await;
         open.write_all(half).unwrap();
         longest = longest.max(began.elapsed());
         began = Instant::now();
     }
     longest
 }
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn is_loaded(line: &Value) -> bool {
     line["outcome"] == "loaded"
@@ -186,25 +180,18 @@ fn is_loaded(line: &Value) -> bool {
 #[tokio::test]
 async fn who_writes_all_the_time_is_not_waited_for() {
     let saved = Saved::start().await;
-    let (file, text, began) = (saved.file(), saved.text.clone(), Instant::now());
-    let ended = Arc::new(AtomicBool::new(false));
-    let writing = thread::spawn({
-        let ended = Arc::clone(&ended);
-        move || {
-            for n in 0.. {
-                if ended.load(Ordering::Relaxed) || began.elapsed() > LIMIT {
-                    break;
-                }
-                renamed_over(&file, &text.replace("\"first\"", &format!("\"write-{n}\"")), "new");
-                thread::sleep(Duration::from_millis(50));
-            }
+    let writing = async {
+        for n in 0.. {
+            renamed_over(&saved.file(), &saved.version(&format!("write-{n}")), "new");
+            sleep(Duration::from_millis(50)).await;
         }
-    });
-    saved.sidecar.logged("loaded", 1).await;
-    let took = began.elapsed();
-    ended.store(true, Ordering::Relaxed);
-    writing.join().unwrap();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    };
+    let began = Instant::now();
+    tokio::select! {
+        () = writing => {}
+        _ = saved.sidecar.logged("loaded", 1) => {}
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -392,9 +379,9 @@ async fn a_relative_path_is_watched_too_and_one_that_goes_back() {
         renamed_over(&place.join("sidehook.toml"), &text("2MiB"), "new.toml");
         let loaded = async {
             while !json_lines(&folder.path().join("deliveries.jsonl")).iter().any(is_loaded) {
-                tokio::time::sleep(LOOK_EVERY).await;
+                sleep(LOOK_EVERY).await;
             }
         };
-        tokio::time::timeout(LIMIT, loaded).await.unwrap_or_else(|_| panic!("{config}: {}", process.complained()));
+        timeout(LIMIT, loaded).await.unwrap_or_else(|_| panic!("{config}: {}", process.complained()));
     }
 }
