@@ -40,8 +40,9 @@ impl Lanes {
         Lanes { ledger, around, open: HashMap::new(), retired: Vec::new(), left: Vec::new() }
     }
 
-    /// The plan that `config` asks for. Lanes that it needs and that are missing are opened; nothing else changes.
-    pub(super) async fn plan(&mut self, config: &Config) -> Plan {
+    /// The plan that `config`, whose routes are in `table`, asks for. Lanes that it needs and that are missing are opened;
+    /// nothing else changes.
+    pub(super) async fn plan(&mut self, config: &Config, table: Table) -> Plan {
         self.ledger.resize(config.queue_bytes, config.endpoints.len());
         let mut outlets = Vec::with_capacity(config.endpoints.len());
         for endpoint in &config.endpoints {
@@ -53,7 +54,7 @@ impl Lanes {
         }
         let listen = &config.listen;
         Plan {
-            table: Table::new(config.routes.clone()),
+            table,
             outlets,
             guard: Guard::new(listen.address.tcp(), listen.hosts.clone(), listen.tokens.clone()).with_uids(listen.uids.clone()),
             limits: Limits {

@@ -33,6 +33,7 @@ use crate::{
     ingest::Ingest,
     log::{self, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, Register, StateError, pending},
+    route::Table,
 };
 
 /// A sidecar that is bound and not yet running.
@@ -110,7 +111,7 @@ impl App {
         };
         let ledger = Ledger::new(config.queue_bytes);
         let mut lanes = Lanes::new(Arc::clone(&ledger), around);
-        let plan = lanes.plan(&config).await;
+        let plan = lanes.plan(&config, Table::new(Arc::clone(&config.routes))).await;
         let loaded = Reload::Loaded { at: SystemTime::now(), changed: Vec::new() };
         let (admin, requests) = Admin::new(lanes::view(&config, &plan), loaded, log.clone(), transport);
         pending::take_up(&directory, |entry| lanes.take_up(entry)).map_err(Error::Pending)?;

@@ -1,6 +1,6 @@
 //! Another config, put in force while the sidecar runs.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt, sync::Arc, time::SystemTime};
 
 use super::{
     Core, Error,
@@ -12,12 +12,13 @@ use crate::{
     config::{self, Address, Config, Watcher},
     log::{self, diagnostics, record},
     queue::Directory,
+    route::Table,
 };
 
 impl Core {
     /// The same as [`Core::reload`], but the same content again is no reload.
     pub(super) async fn reload_if_changed(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
-        if watcher.look() || self.rejected {
+        if watcher.look().await || self.rejected {
             return self.reload(doors, watcher).await;
         }
         Reload::Loaded { at: SystemTime::now(), changed: Vec::new() }
@@ -27,9 +28,21 @@ impl Core {
     pub(super) async fn reload(&mut self, doors: &mut Doors, watcher: &mut Watcher) -> Reload {
         let path = self.path.clone();
         // A large config takes its time to compile, and deliveries must not wait for it.
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let loaded = tokio::task::spawn_blocking(move || {
+            config::load(&path).map(|config| {
+                let table = Table::new(Arc::clone(&config.routes));
+                (config, table)
+            })
+        });
+        let loaded = loaded.await;
+        // Also where it is refused: it may be repaired in another file than the config in force names.
+        match &loaded {
+            Ok(Ok((config, _))) => watcher.watch(&config.files, config.content),
+            Ok(Err(problems)) => watcher.watch(problems.files(), problems.content()),
+            Err(_) => {}
+        }
         let applied = match loaded {
-            Ok(Ok(config)) => self.apply(config, doors).await,
+            Ok(Ok((config, table))) => self.apply(config, table, doors).await,
             Ok(Err(problems)) => Err(Error::Config(problems)),
             Err(panic) => Err(Error::Thread(panic.into())),
         };
@@ -37,17 +50,14 @@ impl Core {
         let at = SystemTime::now();
         let reload = match applied {
             Ok(changed) => {
-                watcher.watch(&self.config.files, self.config.content);
                 let names: Vec<&str> = changed.iter().map(String::as_str).collect();
                 self.write(&log::Record::Config(record::Config::Loaded { changed: &names }));
-                diagnostics::info(format_args!("config reloaded, changed: {}", names.join(", ")));
+                diagnostics::info(format_args!("config reloaded, changed: {}", shortened(&names)));
                 Reload::Loaded { at, changed }
             }
             Err(error) => {
                 let mut diagnostics = String::from("[]");
                 if let Error::Config(problems) = &error {
-                    // It may be repaired in another file than the config in force names.
-                    watcher.watch(problems.files(), problems.content());
                     diagnostics = serde_json::to_string(&problems.entries()).unwrap_or(diagnostics);
                 }
                 let error = format!("{:#}", anyhow::Error::new(error));
@@ -61,7 +71,7 @@ impl Core {
     }
 
     /// Builds everything new before anything old is stopped; says what changed, by name.
-    async fn apply(&mut self, config: Config, doors: &mut Doors) -> Result<Vec<String>, Error> {
+    async fn apply(&mut self, config: Config, table: Table, doors: &mut Doors) -> Result<Vec<String>, Error> {
         let changed = config::difference(&self.config, &config);
         let listener = match config.listen.address == self.config.listen.address {
             true => None,
@@ -89,11 +99,12 @@ impl Core {
         }
         self.dead_letters.switch(self.directory.dead_letters(), config.state.max_bytes);
         self.register.switch(self.directory.disabled());
-        let plan = self.lanes.plan(&config).await;
+        let plan = self.lanes.plan(&config, table).await;
         self.admin.swap(lanes::view(&config, &plan));
         self.ingest.swap(plan);
         self.lanes.settle(&config);
-        self.log.retain(|name| config.endpoints.iter().any(|endpoint| *endpoint.name == *name));
+        let names: HashSet<&str> = config.endpoints.iter().map(|endpoint| &*endpoint.name).collect();
+        self.log.retain(|name| names.contains(name));
         if config.admin.is_none() {
             doors.shut_admin();
         }
@@ -115,10 +126,38 @@ impl Core {
     }
 }
 
+/// As many names as somebody reads.
+fn shortened(names: &[&str]) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len() {
+        0 => "nothing".to_owned(),
+        count if count > SHOWN => format!("{shown} and {} more", count - SHOWN),
+        _ => shown,
+    }
+}
+
 /// Gives the socket that is open another mode.
 fn set_mode(listen: &config::Listen) {
     let Address::Unix(path) = &listen.address else { return };
     if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(listen.mode)) {
         diagnostics::error(format_args!("the mode of {} cannot be changed: {error}", listen.address));
+    }
+}
+
+/// Of the names of what changed.
+const SHOWN: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        let names: Vec<String> = (0..1000).map(|n| format!("e{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(shortened(&[]), "nothing");
+        assert_eq!(shortened(&names[..2]), "e0, e1");
+        assert!(shortened(&names[..20]).ends_with("e18, e19"));
+        assert!(shortened(&names).ends_with("e18, e19 and 980 more"));
     }
 }

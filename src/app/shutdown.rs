@@ -27,9 +27,15 @@ impl Shutdown {
         (Trigger(ask), Shutdown(asked))
     }
 
-    /// The next thing asked.
+    /// The next thing asked. However often a reload was, one answers; and an end does not wait for it.
     pub(super) async fn next(&mut self) -> Signal {
-        self.0.recv().await.unwrap_or(Signal::Drain)
+        let mut signal = self.0.recv().await.unwrap_or(Signal::Drain);
+        while signal == Signal::Reload
+            && let Ok(next) = self.0.try_recv()
+        {
+            signal = next;
+        }
+        signal
     }
 
     /// Waits for a second signal to end.
@@ -60,5 +66,23 @@ impl Trigger {
     fn ask(&self, signal: Signal) {
         // A sidecar that has ended already needs no asking.
         let _ = self.0.send(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reloads_that_wait_are_one_and_an_end_goes_first() {
+        let (trigger, mut asked) = Shutdown::channel();
+        for _ in 0..3 {
+            trigger.reload();
+        }
+        assert_eq!(asked.next().await, Signal::Reload);
+        trigger.reload();
+        trigger.drain();
+        trigger.now();
+        assert_eq!([asked.next().await, asked.next().await], [Signal::Drain, Signal::Now]);
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! **Invariant:** a `Config` needs no further validation, and no secret is in any message.
 
+mod content;
 mod difference;
 mod disk;
 mod meaning;
@@ -31,10 +32,12 @@ mod tests;
 
 use std::{fmt, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use self::content::Reading;
 pub use self::{
+    content::Content,
     difference::difference,
     problems::{Code, Entry, Problem, Problems, Severity},
-    reload::{Content, Watcher},
+    reload::Watcher,
     schema::schema,
     secrets::{AskFolder, Error as SecretError, Look, LookAt, Outside, ReadFile, ReadMounts, ReadVariable, typed_secret},
     source::Span,
@@ -56,7 +59,7 @@ pub struct Config {
     /// In the file's order.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// In the file's order.
-    pub routes: Vec<Route>,
+    pub routes: Arc<[Route]>,
     /// Where each route stands in the file.
     pub route_spans: Vec<Span>,
     /// The config file and every secret file: a change of one of them is a reason to read again.
@@ -169,20 +172,12 @@ pub struct Shutdown {
 /// # Errors
 /// [`Problems`], with one that has no span where the file itself cannot be read, or is empty.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    let mut files = vec![path.to_owned()];
-    loop {
-        // Looked at before they are read: what is written between the two is a change.
-        let content = Content::of(&files);
-        let read = read(path).map_err(|problems| problems.of_content(content));
-        let named = match &read {
-            Ok(config) => &*config.files,
-            Err(problems) => problems.files(),
-        };
-        if *named == files {
-            return read.map(|config| Config { content, ..config });
-        }
-        files = named.to_vec();
-    }
+    let reading = Reading::default();
+    let read = text(path, &reading).and_then(|source| parse(&source, path, &reading.outside()));
+    read.map(|config| Config { content: reading.content(&config.files), ..config }).map_err(|problems| {
+        let content = reading.content(problems.files());
+        problems.of_content(content)
+    })
 }
 
 /// Reads where a config's sidecar listens. Secrets of endpoints are not looked up: only the sidecar may have them.
@@ -204,25 +199,21 @@ pub fn load_admin(path: &Path) -> Result<Option<Admin>, Problems> {
 }
 
 fn raw_file(path: &Path) -> Result<(raw::File, Problems), Problems> {
-    let source = text(path)?;
+    let source = text(path, &Reading::default())?;
     let mut problems = Problems::of(path, &source);
     let file = raw::read(&source, &mut problems);
     Ok((file, problems))
 }
 
-fn read(path: &Path) -> Result<Config, Problems> {
-    parse(&text(path)?, path, &Outside::process())
-}
-
-fn text(path: &Path) -> Result<String, Problems> {
+fn text(path: &Path, reading: &Reading) -> Result<String, Problems> {
     let unreadable = |code, message: String| {
         let mut problems = Problems::of(path, "");
         problems.push(Problem::whole(code, message));
         problems.finish(vec![path.to_owned()]);
         problems
     };
-    let bytes = secrets::read_bounded(path, LARGEST)
-        .map_err(|error| unreadable(Code::Unreadable, format!("cannot read the config file: {error}")))?;
+    let bytes =
+        reading.file(path).map_err(|error| unreadable(Code::Unreadable, format!("cannot read the config file: {error}")))?;
     let source = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
@@ -243,6 +234,3 @@ pub fn parse(source: &str, path: &Path, outside: &Outside) -> Result<Config, Pro
     let file = raw::read(source, &mut problems);
     resolve::resolve(&file, path, outside, problems)
 }
-
-/// Room for a hundred thousand routes.
-const LARGEST: u64 = 16 << 20;

@@ -9,7 +9,6 @@
 
 use std::{
     collections::HashSet,
-    io::Read,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -17,12 +16,12 @@ use std::{
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::AccessKind};
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::Notify,
     time::{sleep_until, timeout},
 };
 
+use super::Content;
 use crate::log::diagnostics;
 
 /// Watches the files a config was made from.
@@ -32,13 +31,8 @@ pub struct Watcher {
     /// What the files' folders said when they were last read: without a hint, who has not changed there is not read.
     stamps: Vec<Stamp>,
     hints: Arc<Hints>,
-    events: Option<RecommendedWatcher>,
-    folders: HashSet<PathBuf>,
+    folders: Arc<Mutex<Folders>>,
 }
-
-/// What the files hold; a file that cannot be read is a content of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Content([u8; 32]);
 
 /// What the watcher's own thread tells.
 #[derive(Default)]
@@ -46,6 +40,12 @@ struct Hints {
     /// The paths whose events matter: a log file in the same folder is written to all the time.
     paths: Mutex<HashSet<PathBuf>>,
     changed: Notify,
+}
+
+/// The folders that are watched. Where file systems answer late, whoever asks them waits: none of this is for the loop.
+struct Folders {
+    events: Option<RecommendedWatcher>,
+    watched: HashSet<PathBuf>,
 }
 
 impl Watcher {
@@ -60,7 +60,8 @@ impl Watcher {
                 ));
             })
             .ok();
-        let mut watcher = Watcher { files: Vec::new(), seen, stamps: Vec::new(), hints, events, folders: HashSet::new() };
+        let folders = Arc::new(Mutex::new(Folders { events, watched: HashSet::new() }));
+        let mut watcher = Watcher { files: Vec::new(), seen, stamps: Vec::new(), hints, folders };
         watcher.watch(files, seen);
         watcher
     }
@@ -69,72 +70,82 @@ impl Watcher {
     pub fn watch(&mut self, files: &[PathBuf], seen: Content) {
         self.files = files.to_vec();
         self.seen = seen;
-        // What was written since they were read shows in no stamp.
-        self.stamps.clear();
-        self.follow();
+        // What was written before they are watched shows in no event: they are, as they are looked at.
+        self.hints.changed.notify_one();
     }
 
     /// Whether the content of the files is another than the one known; takes it as known.
-    pub fn look(&mut self) -> bool {
-        let now = Content::of(&self.files);
+    pub async fn look(&mut self) -> bool {
+        let (files, folders, hints) = (self.files.clone(), Arc::clone(&self.folders), Arc::clone(&self.hints));
+        let looked = tokio::task::spawn_blocking(move || {
+            // First, so that whatever is written after they were read is an event.
+            folders.lock().unwrap_or_else(PoisonError::into_inner).follow(&files, &hints);
+            (stamps(&files), Content::of(&files))
+        });
+        // A task that was cancelled or panicked has seen nothing new; the next look will.
+        let Ok((stamps, now)) = looked.await else { return false };
+        self.stamps = stamps;
         std::mem::replace(&mut self.seen, now) != now
     }
 
-    /// Waits until the content of the files is another, and has been so for `QUIET` (but for no longer than `PATIENCE`).
+    /// Waits until the content of the files is another, and nobody has written to them for `QUIET` (but for no longer than
+    /// `PATIENCE`).
     ///
-    /// Dropping the future loses no change.
+    /// Dropping the future loses no change, but it may be found later, or by the next [`Watcher::look`].
     pub async fn changed(&mut self) {
         loop {
             let hinted = timeout(LOOK, self.hints.changed.notified()).await.is_ok();
-            if hinted {
-                self.settle().await;
-            }
-            let stamps = stamps(&self.files);
-            if stamps == self.stamps && !hinted {
+            let now = self.stamps_now().await;
+            if !hinted && now == self.stamps {
                 continue;
             }
-            let files = self.files.clone();
-            // A task that was cancelled or panicked has seen nothing new; the next look will.
-            let Ok(now) = tokio::task::spawn_blocking(move || Content::of(&files)).await else { continue };
-            self.stamps = stamps;
-            if now != self.seen {
-                self.seen = now;
-                // A swapped symlink leads elsewhere now.
-                self.follow();
+            self.settle(now).await;
+            if self.look().await {
                 return;
             }
         }
     }
 
-    async fn settle(&self) {
+    /// Waits until nothing is written any more, as far as events or the files' `stamps` tell.
+    async fn settle(&self, mut stamps: Vec<Stamp>) {
         let patience = tokio::time::Instant::from_std(Instant::now() + PATIENCE);
         loop {
-            let more = tokio::select! {
-                more = timeout(QUIET, self.hints.changed.notified()) => more.is_ok(),
-                () = sleep_until(patience) => false,
+            let hinted = tokio::select! {
+                hinted = timeout(QUIET, self.hints.changed.notified()) => hinted.is_ok(),
+                () = sleep_until(patience) => return,
             };
-            if !more {
+            let now = self.stamps_now().await;
+            if std::mem::replace(&mut stamps, now) == stamps && !hinted {
                 return;
             }
         }
     }
 
-    fn follow(&mut self) {
-        let paths: HashSet<PathBuf> = self.files.iter().flat_map(|file| trail(file)).collect();
+    async fn stamps_now(&self) -> Vec<Stamp> {
+        let files = self.files.clone();
+        tokio::task::spawn_blocking(move || stamps(&files)).await.unwrap_or_default()
+    }
+}
+
+impl Folders {
+    /// Watches what `files` are reached by, and nothing else.
+    fn follow(&mut self, files: &[PathBuf], hints: &Hints) {
+        let mut paths: HashSet<PathBuf> = files.iter().flat_map(|file| trail(file)).collect();
         let folders: HashSet<PathBuf> = paths.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
-        if let Some(events) = &mut self.events {
-            for gone in self.folders.difference(&folders) {
-                // A folder that was deleted is not watched any more already.
-                let _ = events.unwatch(gone);
-            }
-            for folder in &folders {
-                // Also for those watched before: a folder that was deleted and made anew is another one. Where it cannot be
-                // watched, looking every few seconds finds what there is to find.
-                let _ = events.watch(folder, RecursiveMode::NonRecursive);
-            }
+        // One that is moved away or deleted says so itself.
+        paths.extend(folders.iter().cloned());
+        *hints.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        let Some(events) = &mut self.events else { return };
+        // Also those watched before: a folder that was made anew is another one.
+        for folder in &self.watched {
+            // One that was deleted is not watched any more already.
+            let _ = events.unwatch(folder);
         }
-        self.folders = folders;
-        *self.hints.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        for folder in &folders {
+            // Where it cannot be watched, looking every few seconds finds what there is to find.
+            let _ = events.watch(folder, RecursiveMode::NonRecursive);
+        }
+        self.watched = folders;
     }
 }
 
@@ -155,28 +166,6 @@ impl Hints {
         let only_read = matches!(event.kind, EventKind::Access(kind) if !matches!(kind, AccessKind::Close(_)));
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         !only_read && (event.need_rescan() || event.paths.iter().any(|path| paths.contains(path)))
-    }
-}
-
-impl Content {
-    /// Reads `files` as they are now.
-    pub fn of(files: &[PathBuf]) -> Content {
-        let mut digest = Sha256::new();
-        for file in files {
-            let read = std::fs::File::open(file).and_then(|file| {
-                let mut bytes = Vec::new();
-                file.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes)
-            });
-            match read {
-                Ok(bytes) => {
-                    digest.update([1]);
-                    digest.update((bytes.len() as u64).to_le_bytes());
-                    digest.update(&bytes);
-                }
-                Err(_) => digest.update([0]),
-            }
-        }
-        Content(digest.finalize().into())
     }
 }
 
@@ -237,9 +226,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the files are looked at where no events come.
 const LOOK: Duration = Duration::from_secs(3);
-
-/// What is read of a file at the most: a config of a hundred thousand routes is smaller.
-const MAX_FILE: u64 = 64 << 20;
 
 /// As many symlinks as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -305,6 +291,39 @@ mod tests {
         let mut watcher = watcher(std::slice::from_ref(&file));
         fs::write(&file, "same").unwrap();
         assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_events_a_file_is_read_once_nobody_has_written_to_it_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [folder.path().join("sidehook.toml")];
+        fs::write(&files[0], "").unwrap();
+        let mut watcher = watcher(&files);
+        watcher.folders.lock().unwrap().events = None;
+        let written = async {
+            for length in 1..=4 {
+                fs::write(&files[0], "x".repeat(length)).unwrap();
+                tokio::time::sleep(QUIET * 2 / 3).await;
+            }
+        };
+        tokio::join!(watcher.changed(), written);
+        assert!(watcher.seen == Content::of(&files));
+        assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+    }
+
+    #[test]
+    fn only_what_leads_to_the_files_is_a_hint() {
+        use notify::event::{AccessMode, CreateKind, DataChange, ModifyKind, RemoveKind};
+        let hints = Hints::default();
+        *hints.paths.lock().unwrap() = ["/etc/hook", "/etc/hook/sidehook.toml"].map(PathBuf::from).into();
+        let matters = |kind, path: &str| hints.matters(&notify::Event::new(kind).add_path(path.into()));
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        assert!(matters(written, "/etc/hook/sidehook.toml"));
+        assert!(matters(EventKind::Access(AccessKind::Close(AccessMode::Write)), "/etc/hook/sidehook.toml"));
+        assert!(matters(EventKind::Remove(RemoveKind::Folder), "/etc/hook"));
+        assert!(!matters(EventKind::Access(AccessKind::Open(AccessMode::Any)), "/etc/hook/sidehook.toml"));
+        assert!(!matters(written, "/etc/hook/deliveries.jsonl"));
+        assert!(!matters(EventKind::Create(CreateKind::File), "/etc/hook/.sidehook.toml.swp"));
     }
 
     #[tokio::test]

@@ -8,14 +8,13 @@
 use std::{
     collections::HashSet,
     env::{self, VarError},
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk;
+use super::{content::read_bounded, disk};
 use crate::sign::Secret;
 
 /// The world outside the config file. Tests make one up.
@@ -55,7 +54,7 @@ impl Outside {
     pub fn process() -> Outside {
         Outside {
             variable: Box::new(|name| env::var(name)),
-            file: Box::new(|path| read_bounded(path, LARGEST)),
+            file: Box::new(read_bounded),
             look: Box::new(disk::look),
             folder: Box::new(disk::folder),
             mounts: Box::new(disk::mounts),
@@ -168,7 +167,8 @@ impl Secrets<'_> {
     /// Reads a secret file; `shown` is how errors call it.
     fn file(&mut self, shown: &str, path: PathBuf) -> Result<Secret, Error> {
         let bytes = (self.outside.file)(&path).map_err(|error| Error::Unreadable { path: shown.to_owned(), error });
-        if !self.files.contains(&path) {
+        // As bytes: one of thousands would be taken apart as often.
+        if !self.files.iter().any(|file| file.as_os_str() == path.as_os_str()) {
             self.files.push(path);
         }
         let place = || format!("the file {shown}");
@@ -186,23 +186,6 @@ impl Secrets<'_> {
 fn not_empty(text: String, place: impl FnOnce() -> String) -> Result<Secret, Error> {
     if text.is_empty() { Err(Error::Empty { place: place() }) } else { Ok(Secret::new(text)) }
 }
-
-/// Reads a regular file of at most `largest` bytes: a pipe could hold a reload up, a device never ends.
-pub(super) fn read_bounded(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
-    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    if !path.metadata()?.is_file() {
-        return refused("not a regular file");
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > largest {
-        return refused(&format!("larger than {} KiB", largest >> 10));
-    }
-    Ok(bytes)
-}
-
-/// No key or password is larger, nor a list of authorities.
-const LARGEST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -280,15 +263,5 @@ mod tests {
         assert_eq!(reveal(&Text::File("secrets/key".into())).1, [PathBuf::from("conf/secrets/key")]);
         assert_eq!(reveal(&Text::File("nowhere".into())).1, [PathBuf::from("conf/nowhere")]);
         assert!(reveal(&Text::Env("KEY".into())).1.is_empty());
-    }
-
-    #[test]
-    fn a_file_that_is_none_or_never_ends_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(read_bounded(folder.path(), 4).is_err());
-        let path = folder.path().join("key");
-        std::fs::write(&path, "12345").unwrap();
-        assert_eq!(read_bounded(&path, 4).unwrap_err().to_string(), "larger than 0 KiB");
-        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
     }
 }

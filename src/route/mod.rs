@@ -63,12 +63,13 @@ type Few = SmallVec<[u32; 8]>;
 /// All routes of a plan, compiled.
 #[derive(Debug)]
 pub struct Table {
-    routes: Vec<Route>,
+    routes: Arc<[Route]>,
     tree: Tree,
 }
 
 impl Table {
-    pub fn new(routes: Vec<Route>) -> Table {
+    pub fn new(routes: impl Into<Arc<[Route]>>) -> Table {
+        let routes = routes.into();
         Table { tree: Tree::of(&routes), routes }
     }
 
@@ -136,7 +137,7 @@ mod tests {
     fn an_inactive_route_selects_nothing() {
         let table = Table::new(vec![Route { active: false, ..route(&["**"], &[0]) }]);
         assert_eq!(endpoints(&table, "a"), [0; 0]);
-        assert_eq!(endpoints(&Table::new(Vec::new()), "a"), [0; 0]);
+        assert_eq!(endpoints(&Table::new([]), "a"), [0; 0]);
     }
 
     #[test]

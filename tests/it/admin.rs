@@ -191,7 +191,7 @@ async fn a_reload_is_answered_with_the_difference_or_the_diagnostics() {
     assert_eq!((same.status, same.json()), (200, json!({"changed": []})));
     write(&config(&[("hook", &receiver.url(), "timeout = \"5s\""), ("new", &receiver.url(), "")]));
     let loaded = sidecar.admin("POST", "/reload").await;
-    let changed = json!(["endpoints.hook", "endpoints.new added", "endpoints.old removed", "routes"]);
+    let changed = json!(["endpoints.hook (timeout)", "endpoints.new added", "endpoints.old removed", "routes"]);
     assert_eq!((loaded.status, &loaded.json()["changed"]), (200, &changed));
     assert_eq!(sidecar.logged("loaded", 1).await[0]["changed"], changed);
     let shown = sidecar.admin("GET", "/config").await.json();
@@ -414,14 +414,14 @@ async fn a_reload_opens_moves_and_closes_it() {
     let ready = async |path: &str| {
         run(sidecar.dir(), &["health", "--config", "sidehook.toml", "--to", &format!("unix:{path}")]).await.code
     };
-    assert_eq!(sidecar.edit(&with("one.sock")).await["changed"], json!(["admin"]));
+    assert_eq!(sidecar.edit(&with("one.sock")).await["changed"], json!(["admin added"]));
     assert_eq!(ready("one.sock").await, 0);
     assert_eq!(crate::support::mode(&sidecar.dir().join("one.sock")), 0o660);
-    assert_eq!(sidecar.edit(&with("two.sock")).await["changed"], json!(["admin"]));
+    assert_eq!(sidecar.edit(&with("two.sock")).await["changed"], json!(["admin (address)"]));
     assert_eq!((ready("two.sock").await, ready("one.sock").await), (0, 1));
     assert_eq!(sidecar.edit(&with("nowhere/three.sock")).await["outcome"], "rejected");
     assert_eq!(ready("two.sock").await, 0);
-    assert_eq!(sidecar.edit(&toml).await["changed"], json!(["admin"]));
+    assert_eq!(sidecar.edit(&toml).await["changed"], json!(["admin removed"]));
     assert_eq!(ready("two.sock").await, 1);
 }
 

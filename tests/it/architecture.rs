@@ -308,7 +308,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "config",
         uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "log"],
-        outside: Outside::Only(&["mod", "secrets", "disk", "reload", "tls", "proxy"]),
+        outside: Outside::Only(&["content", "mod", "secrets", "disk", "reload", "tls", "proxy"]),
     },
     Room {
         name: "app",

@@ -38,6 +38,7 @@ mod replay;
 mod restart;
 mod retries;
 mod routing;
+mod saving;
 mod send;
 mod shutdown;
 mod signatures;

@@ -205,6 +205,58 @@ async fn no_failing_endpoint_can_hold_a_reload_up_and_no_request_is_refused_mean
 }
 
 #[tokio::test]
+async fn no_request_is_made_of_two_versions_and_none_is_lost_however_often_the_config_changes() {
+    let receiver = Receiver::replying([200]).await;
+    let config = |version: usize| {
+        let keys = format!(
+            "headers = {{ X-One = \"{version}\", X-Two = \"{version}\" }}\n\
+             auth = {{ type = \"bearer\", token = \"token-{version}\" }}\n\
+             signature = {{ scheme = \"github\", secrets = [\"secret-{version}\"] }}\n"
+        );
+        let hook = everything_to(&[("hook", &format!("{}/{version}", receiver.url()), &keys)]);
+        hook + "\n[admin]\naddress = \"127.0.0.1:0\"\n"
+    };
+    let sidecar = Sidecar::start(&config(0)).await;
+    let file = sidecar.dir().join("sidehook.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let own = text.strip_prefix(&config(0)).unwrap();
+    let mut posted = 0;
+    for turn in 1..=60 {
+        // At once as a whole: a signal does not wait for the rest.
+        std::fs::write(sidecar.dir().join("new"), config(turn % 2) + own).unwrap();
+        std::fs::rename(sidecar.dir().join("new"), &file).unwrap();
+        let reloading = async {
+            match turn % 3 {
+                0 => sidecar.trigger().reload(),
+                _ => assert_eq!(sidecar.admin("POST", "/reload").await.status, 200),
+            }
+        };
+        let posting = async {
+            for _ in 0..5 {
+                sidecar.event(event(&format!("e-{posted}"))).await.accepted();
+                posted += 1;
+            }
+        };
+        tokio::join!(reloading, posting);
+    }
+    let requests = receiver.received(posted).await;
+    let mut ids = std::collections::BTreeSet::new();
+    for request in &requests {
+        let version = request.path.trim_start_matches('/');
+        let token = format!("Bearer token-{version}");
+        assert_eq!(
+            [request.header("x-one"), request.header("x-two"), request.header("authorization")],
+            [version, version, &token]
+        );
+        assert_verifies("github", &[&format!("secret-{version}")], request);
+        ids.insert(request.header("webhook-id").to_owned());
+    }
+    assert_eq!((ids.len(), requests.len()), (posted, posted));
+    assert_eq!(crate::support::telling(&sidecar.log(), "rejected"), [json!(null); 0]);
+    assert!(["/0", "/1"].iter().all(|path| requests.iter().any(|request| request.path == *path)));
+}
+
+#[tokio::test]
 async fn the_token_and_the_log_file_may_change() {
     let sidecar = Sidecar::start("").await;
     sidecar.event(event("e-1")).await.accepted();

@@ -72,7 +72,7 @@ async fn it_can_be_switched_on_while_running() {
     let receiver = Receiver::replying([200]).await;
     let sidecar = Sidecar::start(&everything_to(&[("hook", &receiver.url(), "")])).await;
     sidecar.event(event("1")).await.accepted();
-    assert_eq!(sidecar.edit(&config(&receiver)).await["changed"], json!(["log"]));
+    assert_eq!(sidecar.edit(&config(&receiver)).await["changed"], json!(["log (accepted)"]));
     sidecar.event(event("2")).await.accepted();
     let accepted = telling(&sidecar.log(), "accepted");
     assert_eq!((accepted.len(), &accepted[0]["event_id"]), (1, &json!("2")));

@@ -171,7 +171,7 @@ async fn an_authority_of_ones_own_is_trusted_and_another_is_not_until_its_file_i
         "{line}"
     );
     let loaded = sidecar.changing(|| write(sidecar.dir(), "ca.pem", &format!("{}{}", theirs.pem(), ours.pem()))).await;
-    assert_eq!((&loaded["outcome"], &loaded["changed"]), (&json!("loaded"), &json!(["endpoints.hook"])));
+    assert_eq!((&loaded["outcome"], &loaded["changed"]), (&json!("loaded"), &json!(["endpoints.hook (tls)"])));
     server.received().await;
     sidecar.logged("delivered", 1).await;
 }

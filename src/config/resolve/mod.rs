@@ -78,7 +78,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
             linger: or(&file.shutdown.linger, Duration::ZERO),
         },
         endpoints,
-        routes,
+        routes: routes.into(),
         route_spans: file.routes.iter().map(|route| route.span.clone()).collect(),
         content: Content::default(),
         files: secrets.files,
