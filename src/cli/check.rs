@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{ConfigFile, DOES_NOT_HOLD, terminal};
-use crate::config::{self, Config, Entry, Problem, Problems};
+use crate::config::{self, Code, Config, Entry, Problem, Problems, Range};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
@@ -34,14 +34,26 @@ impl Check {
             Format::Github => problems.iter().for_each(|problem| terminal::print(github(&path, problems, problem))),
             Format::Json => terminal::print(json(&path, problems, ok)?),
             Format::Text => {
-                terminal::complain(problems);
-                if let Some(config) = loaded.as_ref().ok().filter(|_| ok) {
-                    terminal::print(told(&path, config));
+                terminal::complain_of(problems);
+                match loaded.as_ref().ok().filter(|_| ok) {
+                    Some(config) => terminal::print(told(&path, config)),
+                    None => {
+                        terminal::complain("\n");
+                        let strictly = if problems.errors() == 0 { ", and --strict allows none" } else { "" };
+                        terminal::fail(format_args!("{}{strictly}", problems.summary()));
+                    }
                 }
             }
         }
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })
     }
+}
+
+/// The help's end: `examples`, and what the codes mean.
+pub(super) fn codes(examples: &str) -> String {
+    let line = |code: &Code| format!("  {:16} {}\n", code.as_str(), code.means());
+    let lines: String = Code::ALL.iter().map(line).collect();
+    format!("{examples}\n\nCodes of problems:\n{}", lines.trim_end())
 }
 
 fn told(path: &Path, config: &Config) -> String {
@@ -65,8 +77,14 @@ fn json(path: &Path, problems: &Problems, ok: bool) -> serde_json::Result<String
 
 /// A workflow command (GitHub, "Workflow commands for GitHub Actions").
 fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
-    let place = problem.span.as_ref().map(|span| problems.position(span));
-    let place = place.map(|(line, column)| format!(",line={line},col={column}")).unwrap_or_default();
+    let place = problem.span.as_ref().map(|span| match problems.range(span) {
+        Range { line, column, end_line, end_column } if line == end_line => {
+            format!(",line={line},endLine={line},col={column},endColumn={end_column}")
+        }
+        // There are no columns over several lines.
+        Range { line, end_line, .. } => format!(",line={line},endLine={end_line}"),
+    });
+    let place = place.unwrap_or_default();
     let message = [Some(&problem.message), problem.label.as_ref(), problem.help.as_ref()];
     let message = message.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
     let file = escaped(&path.display().to_string()).replace(':', "%3A").replace(',', "%2C");

@@ -17,6 +17,7 @@ mod problems;
 mod proxy;
 mod raw;
 mod reload;
+mod render;
 mod resolve;
 mod secrets;
 mod source;
@@ -30,7 +31,7 @@ use std::{fmt, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Dura
 
 pub use self::{
     difference::difference,
-    problems::{Code, Entry, Problem, Problems, Severity},
+    problems::{Code, Coloured, Entry, Problem, Problems, Range, Severity},
     reload::{Content, Watcher},
     secrets::{Error as SecretError, Outside, ReadFile, ReadVariable, typed_secret},
     source::Span,
