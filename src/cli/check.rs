@@ -58,7 +58,9 @@ pub(super) fn codes(examples: &str) -> String {
 
 fn told(path: &Path, config: &Config) -> String {
     let endpoints = terminal::count(config.endpoints.len(), "endpoint");
-    format!("{}: ok, {endpoints}, {}", path.display(), terminal::count(config.routes.len(), "route"))
+    let warnings = config.warnings.iter().count();
+    let warnings = if warnings > 0 { format!(", {}", terminal::count(warnings, "warning")) } else { String::new() };
+    format!("{}: ok, {endpoints}, {}{warnings}", path.display(), terminal::count(config.routes.len(), "route"))
 }
 
 #[derive(serde::Serialize)]

@@ -204,7 +204,13 @@ impl Problems {
         self.source.seal();
     }
 
-    /// Whether any of these bytes is hidden.
+    /// Forgets those that `unwanted` holds of; only what is listed.
+    pub(super) fn forget(&mut self, unwanted: impl Fn(&Problem, &Problems) -> bool) {
+        let list = std::mem::take(&mut self.list);
+        self.list = list.into_iter().filter(|problem| !unwanted(problem, self)).collect();
+    }
+
+    /// Whether any of these bytes is hidden; only once that is in order.
     pub(super) fn hides(&self, span: &Span) -> bool {
         self.source.hides(span)
     }

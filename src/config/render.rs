@@ -155,9 +155,12 @@ fn rows(cells: &[Cell], marks: &[Mark<'_>], window: &Window, paint: Paint) -> Ve
         [first, second] if first.1 <= second.0 => {
             let mut rows = vec![row(0, first, None) + &row(first.1, second, second.2.label)];
             let below = first.2.label.map(|label| ["|".to_owned(), printable(label)]);
-            rows.extend(below.into_iter().flatten().map(|text| {
-                format!("{:blanks$}{}", "", paint.styled(first.2.style, text), blanks = first.0)
-            }));
+            rows.extend(
+                below
+                    .into_iter()
+                    .flatten()
+                    .map(|text| format!("{:blanks$}{}", "", paint.styled(first.2.style, text), blanks = first.0)),
+            );
             rows
         }
         _ => placed.into_iter().map(|placed| row(0, placed, placed.2.label)).collect(),

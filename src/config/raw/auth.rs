@@ -29,13 +29,16 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     if let DeValue::String(text) = node.value {
         return match &**text {
             "none" => Some(At { value: None, span: node.span }),
+            kind if AUTHS.iter().any(|(name, _)| *name == kind) => {
+                node.bad(format!("write {{ type = \"{kind}\", … }}"), section.problems)
+            }
             _ => node.bad("write \"none\", or a table with `type`", section.problems),
         };
     }
     let mut table = section.section("auth", &keys::AUTH)?;
-    let kind = table.require("type", choice(AUTHS))?.value;
+    let kind = table.require("type", choice(AUTHS))?;
     let (own, auth) =
-        match kind {
+        match kind.value {
             Kind::ApiKey => {
                 let header = table.read("header", header_name);
                 let header = match header {
@@ -66,7 +69,8 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     for key in keys::AUTH.keys.iter().filter(|key| **key != "type" && !own.contains(key)) {
         if let Some(node) = table.node(key) {
             let message = format!("`{key}` does not belong to this type of auth");
-            table.problems.push(Problem::error(Code::Conflict, &node.span, message).help(format!("it has {}", own.join(", "))));
+            let problem = Problem::error(Code::Conflict, &node.span, message).help(format!("it has {}", own.join(", ")));
+            table.problems.push(problem.beside(Some(&kind.span), "the type"));
         }
     }
     Some(At { value: Some(auth?), span: node.span })

@@ -85,8 +85,8 @@ struct Scope<'a> {
     problems: Problems,
     /// Endpoints with equal shapes share one, and with it their bodies.
     shapes: HashSet<Arc<Shape>>,
-    /// The endpoints' names by their ids.
-    ids: HashMap<String, String>,
+    /// The endpoints' names, and where these or the ids stand, by their ids.
+    ids: HashMap<String, (String, Span)>,
     /// Made when the first expression asks for it.
     jq: OnceCell<transform::Library>,
     /// Equal expressions share a program, and with it what it makes of an event.
@@ -174,6 +174,7 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
             match places.get(&*name.value) {
                 Some(place) if to.contains(place) => {}
                 Some(place) => to.push(*place),
+                None if !file.endpoints_known => {}
                 None => scope.problems.push(unknown_endpoint(name, file)),
             }
         }
@@ -222,6 +223,8 @@ fn unknown_endpoint(name: &At<String>, file: &raw::File) -> Problem {
     let names = || file.endpoints.iter().map(|(name, _)| &*name.value);
     match raw::nearest(&name.value, names()) {
         Some(near) => problem.label(format!("did you mean \"{near}\"?")),
+        None if file.endpoints.is_empty() => problem.help(format!("[endpoints.{}] makes one", name.value.escape_debug())),
+        None if file.endpoints.len() == 1 => problem.help(format!("there is only {}", names().collect::<String>())),
         None if file.endpoints.len() <= 12 => problem.help(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
         None => problem,
     }

@@ -1,5 +1,6 @@
 //! What a config says, once it is read.
 
+mod broken;
 mod mistakes;
 
 use std::{env::VarError, io, time::Duration};
