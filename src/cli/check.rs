@@ -96,3 +96,23 @@ fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
 fn escaped(text: &str) -> String {
     terminal::printable(text.as_bytes()).replace('%', "%25").replace('\n', "%0A")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Outside, parse};
+
+    #[test]
+    fn an_annotation_is_one_line_with_its_place() {
+        let source = "[[routes]]\nevents = [\n]\nto = 'a%b'\ncolour = 1\n";
+        let problems = parse(source, Path::new("a,b.toml"), &Outside::process()).err().unwrap();
+        let lines: Vec<_> = problems.iter().map(|problem| github(Path::new("a,b.toml"), &problems, problem)).collect();
+        let places = ["line=2,endLine=3", "line=4,endLine=4,col=6,endColumn=11", "line=5,endLine=5,col=1,endColumn=7"];
+        for (line, place) in lines.iter().zip(places) {
+            assert!(line.starts_with(&format!("::error file=a%2Cb.toml,{place},title=")), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+        assert!(lines[1].ends_with("::`to` must be a list, not a string%0Awrite [\"a%25b\"]"), "{}", lines[1]);
+        assert_eq!(lines.len(), 3, "{problems}");
+    }
+}

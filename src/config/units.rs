@@ -125,7 +125,7 @@ impl Kind {
         for (number, (unit, many)) in parts {
             total = total.checked_add(exactly(number, factor(unit)?.checked_mul(many)?)?)?;
         }
-        let (unit, factor) = self.units.iter().rfind(|(_, factor)| total % factor == 0 && total > 0 && self.adds_up)?;
+        let (unit, factor) = self.units.iter().rfind(|(_, factor)| total.is_multiple_of(*factor) && total > 0 && self.adds_up)?;
         Some(format!("{}{unit}", total / factor))
     }
 }
@@ -135,7 +135,7 @@ fn exactly(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let divisor = 10_u64.checked_pow(fraction.len().try_into().ok()?)?;
     let digits = format!("{whole}{fraction}").parse::<u64>().ok()?.checked_mul(factor)?;
-    (digits % divisor == 0).then_some(digits / divisor)
+    digits.is_multiple_of(divisor).then_some(digits / divisor)
 }
 
 pub(super) const DURATION: Kind = Kind {

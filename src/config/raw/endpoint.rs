@@ -121,7 +121,7 @@ pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
 /// `[endpoints]`, in the file's order.
 pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, Endpoint)> {
     let Some(table) = node.value.as_table() else {
-        let name = node.value.as_array().and_then(|array| array.get(0)?.get_ref().as_table()?.get("name")?.get_ref().as_str());
+        let name = node.value.as_array().and_then(|array| array.first()?.get_ref().as_table()?.get("name")?.get_ref().as_str());
         let label = name.map(|name| format!("write [endpoints.{name}]")).unwrap_or_default();
         node.wrong::<()>("a table of endpoints: [endpoints.NAME]", label, problems);
         return Vec::new();

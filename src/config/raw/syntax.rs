@@ -72,10 +72,10 @@ pub(super) fn problem(source: &str, error: &Error, problems: &Problems) -> Probl
         "missing escaped value" => {
             of(&span, "a backslash in \"…\" begins an escape, and this is none").help("in '…' a backslash is a backslash")
         }
-        "missing comma between array elements" if place.begins_line() => place.not_closed(source, ('[', ']'), "the list"),
-        "unclosed array" => place.not_closed(source, ('[', ']'), "the list"),
-        "missing comma between key-value pairs" if place.begins_line() => place.not_closed(source, ('{', '}'), "the table"),
-        "unclosed inline table" => place.not_closed(source, ('{', '}'), "the table"),
+        "missing comma between array elements" if place.begins_line() => place.not_closed(('[', ']'), "the list"),
+        "unclosed array" => place.not_closed(('[', ']'), "the list"),
+        "missing comma between key-value pairs" if place.begins_line() => place.not_closed(('{', '}'), "the table"),
+        "unclosed inline table" => place.not_closed(('{', '}'), "the table"),
         "missing comma between array elements" | "missing comma between key-value pairs" => {
             of(&span, "a comma is missing").label("write `,` before this")
         }
@@ -237,16 +237,16 @@ impl<'a> Place<'a> {
     }
 
     /// A bracket that was opened before, and nothing closes.
-    fn not_closed(&self, source: &str, (open, close): (char, char), what: &str) -> Problem {
+    fn not_closed(&self, (open, close): (char, char), what: &str) -> Problem {
         let mut depth = 0;
-        let opening = source[..self.at].char_indices().rev().find(|(_, character)| {
+        let opening = self.source[..self.at].char_indices().rev().find(|(_, character)| {
             depth += i32::from(*character == open) - i32::from(*character == close);
             depth > 0
         });
         let message = format!("{what} does not end, or a comma is missing");
         let Some((start, _)) = opening else { return self.error(&message) };
         let problem = Problem::error(Code::Syntax, &(start..start + 1), message).label(format!("its `{close}` is missing"));
-        let elsewhere = !self.after.is_empty() && !source[start..self.at].trim().is_empty();
+        let elsewhere = !self.after.is_empty() && !self.source[start..self.at].trim().is_empty();
         problem.beside(elsewhere.then_some(&(self.at..self.at + self.word().len().max(1))), "this is read as part of it")
     }
 

@@ -61,10 +61,10 @@ pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&Node<'_>, &mut Probl
     move |node, problems| {
         let DeValue::Integer(number) = node.value else {
             let text = node.written().unwrap_or_default();
-            let digits = text.trim_matches('"').trim_end_matches(['0', '.']);
-            let digits = if text.contains('.') { digits } else { text.trim_matches('"') };
-            let whole = digits.parse::<u64>().map(|number| format!("write {number}")).unwrap_or_default();
-            return node.wrong("a whole number", whole, problems);
+            let (digits, fraction) = text.trim_matches('"').split_once('.').unwrap_or((text.trim_matches('"'), ""));
+            let whole = digits.parse::<u64>().ok().filter(|_| fraction.bytes().all(|byte| byte == b'0'));
+            let label = whole.map(|number| format!("write {number}")).unwrap_or_default();
+            return node.wrong("a whole number", label, problems);
         };
         let number = u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number));
         number.or_else(|| node.bad(format!("must be from {} to {}", range.start(), range.end()), problems))

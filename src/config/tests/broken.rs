@@ -51,14 +51,10 @@ fn colours_change_nothing_but_colours() {
 fn machines_get_every_place_with_its_end() {
     let source = "[endpoints.a]\nurl = 'http://a/'\nretry = { schedule = ['1s'], attempts = 1 }\n";
     let problems = parse(source, Path::new("a.toml"), &outside()).err().unwrap();
-    let entry = serde_json::to_value(&problems.entries()[0]).unwrap();
-    let range = |column: u8, end: u8| serde_json::json!({"line": 3, "column": column, "end_line": 3, "end_column": end});
-    let place = |value: &serde_json::Value| {
-        ["line", "column", "end_line", "end_column"].map(|key| (key.to_owned(), value[key].clone())).into_iter().collect()
-    };
-    assert_eq!(serde_json::Value::Object(place(&entry)), range(41, 42));
-    assert_eq!(serde_json::Value::Object(place(&entry["related"][0])), range(22, 28));
-    assert_eq!(entry["related"][0]["label"], "the schedule");
+    let entries = serde_json::to_string(&problems.entries()).unwrap();
+    assert!(entries.contains(r#""line":3,"column":41,"end_line":3,"end_column":42"#), "{entries}");
+    let related = r#""related":[{"line":3,"column":22,"end_line":3,"end_column":28,"label":"the schedule"}]"#;
+    assert!(entries.contains(related), "{entries}");
 }
 
 proptest! {
