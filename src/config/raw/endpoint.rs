@@ -251,12 +251,13 @@ fn success(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> 
 fn status(node: &Node<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
     match node.value {
         DeValue::Integer(_) => count(200..=599)(node, problems).map(|status| (status as u16, status as u16)),
-        DeValue::String(text) => match &*text.to_lowercase() {
+        DeValue::String(text) => match &**text {
             "2xx" => Some((200, 299)),
             "3xx" => Some((300, 399)),
             "4xx" => Some((400, 499)),
             "5xx" => Some((500, 599)),
             text if text.parse::<u16>().is_ok() => node.bad(format!("write {text}, without quotes"), problems),
+            "2XX" | "3XX" | "4XX" | "5XX" => node.bad(format!("write \"{}\"", text.to_lowercase()), problems),
             _ => node.bad("write a status like 200, or \"2xx\"", problems),
         },
         _ => node.wrong_type("a status like 200, or \"2xx\"", problems),

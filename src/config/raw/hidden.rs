@@ -81,8 +81,8 @@ fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Pro
 }
 
 fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: bool, problems: &mut Problems) {
-    let plain = !value.get_ref().is_table() && is_unheard_of(key);
-    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) || plain };
+    let unheard_of = !value.get_ref().is_table() && is_unheard_of(key);
+    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) || unheard_of };
     match (key, value.get_ref()) {
         ("auth", DeValue::String(none)) if none == "none" => {}
         // A jq expression, and the path of a file.
