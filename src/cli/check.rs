@@ -99,20 +99,38 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::{Outside, parse};
 
     #[test]
-    fn an_annotation_is_one_line_with_its_place() {
+    fn an_annotation_has_its_place() {
         let source = "[[routes]]\nevents = [\n]\nto = 'a%b'\ncolour = 1\n";
-        let problems = parse(source, Path::new("a,b.toml"), &Outside::process()).err().unwrap();
-        let lines: Vec<_> = problems.iter().map(|problem| github(Path::new("a,b.toml"), &problems, problem)).collect();
+        let lines = annotations(source);
         let places = ["line=2,endLine=3", "line=4,endLine=4,col=6,endColumn=11", "line=5,endLine=5,col=1,endColumn=7"];
         for (line, place) in lines.iter().zip(places) {
             assert!(line.starts_with(&format!("::error file=a%2Cb.toml,{place},title=")), "{line}");
-            assert!(!line.contains('\n'), "{line}");
         }
         assert!(lines[1].ends_with("::`to` must be a list, not a string%0Awrite [\"a%25b\"]"), "{}", lines[1]);
-        assert_eq!(lines.len(), 3, "{problems}");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_annotation_is_one_line_whatever_the_file_holds(
+            before in "(\\PC|\n|\"){0,40}",
+            key in "[a-z]{1,6} ?[=:] ?(\\PC|\n|\r|\t){0,20}",
+        ) {
+            for line in annotations(&format!("{before}\n{key}")) {
+                prop_assert!(line.starts_with("::") && !line.contains(['\n', '\r']), "{line}");
+            }
+        }
+    }
+
+    fn annotations(source: &str) -> Vec<String> {
+        let path = Path::new("a,b.toml");
+        let problems = parse(source, path, &Outside::process()).map_or_else(|problems| problems, |config| config.warnings);
+        problems.iter().map(|problem| github(path, &problems, problem)).collect()
     }
 }
