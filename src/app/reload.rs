@@ -62,7 +62,8 @@ impl Core {
                 }
                 let error = format!("{:#}", anyhow::Error::new(error));
                 self.write(&log::Record::Config(record::Config::Rejected { error: &error }));
-                diagnostics::error(format_args!("config not reloaded, the old one stays in force: {error}"));
+                let between = if error.contains('\n') { '\n' } else { ' ' };
+                diagnostics::error(format_args!("config not reloaded, the old one stays in force:{between}{error}"));
                 Reload::Rejected { at, error, diagnostics: diagnostics.into() }
             }
         };

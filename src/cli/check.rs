@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{ConfigFile, DOES_NOT_HOLD, terminal};
-use crate::config::{self, Config, Entry, Problem, Problems};
+use crate::config::{self, Code, Config, Entry, Problem, Problems, Range};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
@@ -34,9 +34,14 @@ impl Check {
             Format::Github => problems.iter().for_each(|problem| terminal::print(github(&path, problems, problem))),
             Format::Json => terminal::print(json(&path, problems, ok)?),
             Format::Text => {
-                terminal::complain(problems);
-                if let Some(config) = loaded.as_ref().ok().filter(|_| ok) {
-                    terminal::print(told(&path, config));
+                terminal::complain_of(problems);
+                match loaded.as_ref().ok().filter(|_| ok) {
+                    Some(config) => terminal::print(told(&path, config)),
+                    None => {
+                        terminal::complain("\n");
+                        let strictly = if problems.errors() == 0 { ", and --strict allows none" } else { "" };
+                        terminal::fail(format_args!("{}{strictly}", problems.summary()));
+                    }
                 }
             }
         }
@@ -44,9 +49,18 @@ impl Check {
     }
 }
 
+/// The help's end: `examples`, and what the codes mean.
+pub(super) fn codes(examples: &str) -> String {
+    let line = |code: &Code| format!("  {:16} {}\n", code.as_str(), code.means());
+    let lines: String = Code::ALL.iter().map(line).collect();
+    format!("{examples}\n\nCodes of problems:\n{}", lines.trim_end())
+}
+
 fn told(path: &Path, config: &Config) -> String {
     let endpoints = terminal::count(config.endpoints.len(), "endpoint");
-    format!("{}: ok, {endpoints}, {}", path.display(), terminal::count(config.routes.len(), "route"))
+    let warnings = config.warnings.iter().count();
+    let warnings = if warnings > 0 { format!(", {}", terminal::count(warnings, "warning")) } else { String::new() };
+    format!("{}: ok, {endpoints}, {}{warnings}", path.display(), terminal::count(config.routes.len(), "route"))
 }
 
 #[derive(serde::Serialize)]
@@ -65,8 +79,14 @@ fn json(path: &Path, problems: &Problems, ok: bool) -> serde_json::Result<String
 
 /// A workflow command (GitHub, "Workflow commands for GitHub Actions").
 fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
-    let place = problem.span.as_ref().map(|span| problems.position(span));
-    let place = place.map(|(line, column)| format!(",line={line},col={column}")).unwrap_or_default();
+    let place = problem.span.as_ref().map(|span| match problems.range(span) {
+        Range { line, column, end_line, end_column } if line == end_line => {
+            format!(",line={line},endLine={line},col={column},endColumn={end_column}")
+        }
+        // There are no columns over several lines.
+        Range { line, end_line, .. } => format!(",line={line},endLine={end_line}"),
+    });
+    let place = place.unwrap_or_default();
     let message = [Some(&problem.message), problem.label.as_ref(), problem.help.as_ref()];
     let message = message.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
     let file = escaped(&path.display().to_string()).replace(':', "%3A").replace(',', "%2C");
@@ -75,4 +95,42 @@ fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
 
 fn escaped(text: &str) -> String {
     terminal::printable(text.as_bytes()).replace('%', "%25").replace('\n', "%0A")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Outside, parse};
+
+    #[test]
+    fn an_annotation_has_its_place() {
+        let source = "[[routes]]\nevents = [\n]\nto = 'a%b'\ncolour = 1\n";
+        let lines = annotations(source);
+        let places = ["line=2,endLine=3", "line=4,endLine=4,col=6,endColumn=11", "line=5,endLine=5,col=1,endColumn=7"];
+        for (line, place) in lines.iter().zip(places) {
+            assert!(line.starts_with(&format!("::error file=a%2Cb.toml,{place},title=")), "{line}");
+        }
+        assert!(lines[1].ends_with("::`to` must be a list, not a string%0Awrite [\"a%25b\"]"), "{}", lines[1]);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_annotation_is_one_line_whatever_the_file_holds(
+            before in "(\\PC|\n|\"){0,40}",
+            key in "[a-z]{1,6} ?[=:] ?(\\PC|\n|\r|\t){0,20}",
+        ) {
+            for line in annotations(&format!("{before}\n{key}")) {
+                prop_assert!(line.starts_with("::") && !line.contains(['\n', '\r']), "{line}");
+            }
+        }
+    }
+
+    fn annotations(source: &str) -> Vec<String> {
+        let path = Path::new("a,b.toml");
+        let problems = parse(source, path, &Outside::process()).map_or_else(|problems| problems, |config| config.warnings);
+        problems.iter().map(|problem| github(path, &problems, problem)).collect()
+    }
 }

@@ -40,7 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Validate a config file
-    #[command(after_help = CHECK_EXAMPLES)]
+    #[command(after_help = CHECK_EXAMPLES, after_long_help = check::codes(CHECK_EXAMPLES))]
     Check(check::Check),
     /// Print a shell's completion script
     #[command(after_help = COMPLETIONS_EXAMPLES)]
@@ -124,14 +124,16 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|error| {
         let code = match error.downcast_ref() {
             Some(Stop::Config(problems)) => {
-                terminal::complain(problems);
+                terminal::complain_of(problems);
+                terminal::complain("\n");
+                terminal::fail(problems.summary());
                 return ExitCode::from(COULD_NOT_START);
             }
             Some(Stop::CouldNotStart(_)) => COULD_NOT_START,
             Some(Stop::Usage(_)) => WRONG_USAGE,
             None => DOES_NOT_HOLD,
         };
-        terminal::complain(format_args!("error: {error:#}"));
+        terminal::fail(format_args!("{error:#}"));
         ExitCode::from(code)
     })
 }
@@ -164,7 +166,7 @@ const CHECK_EXAMPLES: &str = "Examples:
   sidehook check --config /etc/sidehook/sidehook.toml --strict
   sidehook check --format json | jq '.problems[].message'
 
-Exits 0 if the config is right, else 1.";
+Exits 0 if the config is right, else 1; --help lists the codes of problems.";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   sidehook completions bash > /etc/bash_completion.d/sidehook

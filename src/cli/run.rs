@@ -1,12 +1,15 @@
 //! `sidehook run`: the sidecar.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{COULD_NOT_START, ConfigFile, EVENTS_LOST};
+use super::{COULD_NOT_START, ConfigFile, EVENTS_LOST, terminal};
 use crate::{
-    app::{App, Shutdown, Stopped, Trigger},
+    app::{self, App, Shutdown, Stopped, Trigger},
     log::diagnostics,
 };
 
@@ -22,7 +25,14 @@ impl Run {
             Ok(Stopped::Clean) => ExitCode::SUCCESS,
             Ok(Stopped::EventsLost(_)) => ExitCode::from(EVENTS_LOST),
             Err(error) => {
-                diagnostics::error(format_args!("{error:#}"));
+                match error.downcast_ref() {
+                    Some(app::Error::Config(problems)) if io::stderr().is_terminal() => {
+                        terminal::complain_of(problems);
+                        terminal::complain("\n");
+                        terminal::fail(format_args!("not started: {}", problems.summary()));
+                    }
+                    _ => diagnostics::error(format_args!("{error:#}")),
+                }
                 ExitCode::from(COULD_NOT_START)
             }
         }

@@ -8,6 +8,8 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use crate::config::Problems;
+
 /// Writes a line to stdout. That nobody reads any more is no reason to stop: the exit code still counts.
 pub(super) fn print(text: impl Display) {
     let _ = try_print(text);
@@ -31,6 +33,22 @@ pub(super) fn complain(text: impl Display) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
+/// Writes what is found in a config to stderr, in colours on a terminal.
+pub(super) fn complain_of(problems: &Problems) {
+    match wants_colours(&io::stderr()) {
+        true => complain(problems.coloured()),
+        false => complain(problems),
+    }
+}
+
+/// Writes to stderr why a command ends.
+pub(super) fn fail(reason: impl Display) {
+    match wants_colours(&io::stderr()) {
+        true => complain(format_args!("\x1b[1;31merror\x1b[0m\x1b[1m: {reason}\x1b[0m")),
+        false => complain(format_args!("error: {reason}")),
+    }
+}
+
 /// Writes to stderr over the line that is there.
 pub(super) fn overwrite(text: impl Display) {
     let _ = write!(io::stderr(), "\r\x1b[K{text}");
@@ -46,11 +64,15 @@ pub(super) fn bad(text: impl Display) -> String {
     painted("31", text)
 }
 
-/// Colours are for people, and not for those who said so (no-color.org).
 fn painted(code: &str, text: impl Display) -> String {
+    if wants_colours(&io::stdout()) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// Colours are for people, and not for those who said so (no-color.org).
+fn wants_colours(stream: &impl IsTerminal) -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    if unwanted || dumb || !io::stdout().is_terminal() { text.to_string() } else { format!("\x1b[{code}m{text}\x1b[0m") }
+    !unwanted && !dumb && stream.is_terminal()
 }
 
 /// Bytes that came from elsewhere as text: control characters are escaped, but for line breaks and tabs.

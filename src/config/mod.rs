@@ -20,10 +20,12 @@ mod problems;
 mod proxy;
 mod raw;
 mod reload;
+mod render;
 mod resolve;
 mod schema;
 mod secrets;
 mod source;
+mod template;
 mod tls;
 mod units;
 
@@ -36,7 +38,7 @@ use self::content::Reading;
 pub use self::{
     content::Content,
     difference::difference,
-    problems::{Code, Entry, Problem, Problems, Severity},
+    problems::{Code, Coloured, Entry, Problem, Problems, Range, Severity},
     reload::Watcher,
     schema::schema,
     secrets::{AskFolder, Error as SecretError, Look, LookAt, Outside, ReadFile, ReadMounts, ReadVariable, typed_secret},
@@ -206,21 +208,25 @@ fn raw_file(path: &Path) -> Result<(raw::File, Problems), Problems> {
 }
 
 fn text(path: &Path, reading: &Reading) -> Result<String, Problems> {
-    let unreadable = |code, message: String| {
+    let unreadable = |code, message: String, help: Option<&str>| {
         let mut problems = Problems::of(path, "");
-        problems.push(Problem::whole(code, message));
+        problems.push(Problem { help: help.map(str::to_owned), ..Problem::whole(code, message) });
         problems.finish(vec![path.to_owned()]);
         problems
     };
-    let bytes =
-        reading.file(path).map_err(|error| unreadable(Code::Unreadable, format!("cannot read the config file: {error}")))?;
+    let bytes = reading.file(path).map_err(|error| {
+        let help = path.is_dir().then_some("it is a folder: Docker makes one where the file to mount is missing");
+        unreadable(Code::Unreadable, format!("cannot read the config file: {error}"), help)
+    })?;
     let source = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
-        unreadable(Code::Syntax, format!("the config file is not UTF-8: see line {line}"))
+        let utf_16 = [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| error.as_bytes().starts_with(mark));
+        let help = if utf_16 { "it is UTF-16: save it as UTF-8" } else { "save it as UTF-8" };
+        unreadable(Code::Syntax, format!("the config file is not UTF-8: see line {line}"), Some(help))
     })?;
     if source.trim().is_empty() {
-        return Err(unreadable(Code::Empty, "the config file is empty".to_owned()));
+        return Err(unreadable(Code::Empty, "the config file is empty".to_owned(), None));
     }
     Ok(source)
 }

@@ -1,19 +1,20 @@
 //! What is wrong with a config file, each problem with the place it points to.
 //!
-//! Comes in: problems, as the other parts find them. Goes out: text for people in the manner of rustc (file, line, column,
-//! the source line, a caret under the exact value, a suggestion), or each problem by itself.
+//! Comes in: problems, as the other parts find them. Goes out: text for people (see `render`), or each problem by itself,
+//! as machines read it.
 //!
 //! **Invariant:** no text that may be a secret is ever rendered: hidden places of the source are shown as `***`.
 
 use std::{
     borrow::Cow,
-    fmt::{self, Display, Write as _},
+    fmt::{self, Display},
     path::{Path, PathBuf},
 };
 
 use super::{
     Content,
-    source::{Source, Span, printable},
+    render::{Paint, render},
+    source::{Source, Span},
 };
 
 /// Everything that is wrong with one file, errors and warnings.
@@ -37,6 +38,8 @@ pub struct Problem {
     /// Stands beside the caret.
     pub label: Option<String>,
     pub help: Option<String>,
+    /// Another place that has to do with it, and what it is there.
+    pub beside: Option<(Span, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,82 +57,93 @@ impl Severity {
     }
 }
 
-/// A problem as machines read it; line and column from 1, absent where the file as a whole is meant.
+/// A problem as machines read it.
 #[derive(Debug, serde::Serialize)]
 pub struct Entry<'a> {
     severity: &'static str,
     code: &'static str,
     message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<usize>,
+    /// Absent where the file as a whole is meant.
+    #[serde(flatten)]
+    range: Option<Range>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
+    /// Other places that have to do with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related: Option<[Related<'a>; 1]>,
 }
 
-/// The kinds of problem; their words are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    BadValue,
-    Cleartext,
-    Conflict,
-    Duplicate,
-    Empty,
-    Expression,
-    LiteralSecret,
-    MissingKey,
-    MountedFile,
-    NoRetry,
-    NotAvailable,
-    Overflow,
-    ReadableSecret,
-    Secret,
-    SelectsNothing,
-    Shadowed,
-    ShortSecret,
-    StateFolder,
-    Syntax,
-    UnknownEndpoint,
-    UnknownKey,
-    Unproven,
-    Unreadable,
-    Unused,
-    WrongType,
+/// Lines and columns from 1, columns in characters; the end is behind the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Range {
+    pub line: usize,
+    pub column: usize,
+    pub end_line: usize,
+    pub end_column: usize,
 }
 
-impl Code {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Code::BadValue => "bad-value",
-            Code::Cleartext => "cleartext",
-            Code::Conflict => "conflict",
-            Code::Duplicate => "duplicate",
-            Code::Empty => "empty",
-            Code::Expression => "expression",
-            Code::LiteralSecret => "literal-secret",
-            Code::MissingKey => "missing-key",
-            Code::MountedFile => "mounted-file",
-            Code::NoRetry => "no-retry",
-            Code::NotAvailable => "not-available",
-            Code::Overflow => "overflow",
-            Code::ReadableSecret => "readable-secret",
-            Code::Secret => "secret",
-            Code::SelectsNothing => "selects-nothing",
-            Code::Shadowed => "shadowed",
-            Code::ShortSecret => "short-secret",
-            Code::StateFolder => "state-folder",
-            Code::Syntax => "syntax",
-            Code::UnknownEndpoint => "unknown-endpoint",
-            Code::UnknownKey => "unknown-key",
-            Code::Unproven => "unproven",
-            Code::Unreadable => "unreadable",
-            Code::Unused => "unused",
-            Code::WrongType => "wrong-type",
+#[derive(Debug, serde::Serialize)]
+struct Related<'a> {
+    #[serde(flatten)]
+    range: Range,
+    label: &'a str,
+}
+
+macro_rules! codes {
+    ($($code:ident $word:literal $means:literal)*) => {
+        /// The kinds of problem; their words are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($code,)*
         }
-    }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$code,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$code => $word,)*
+                }
+            }
+
+            /// In a line.
+            pub fn means(self) -> &'static str {
+                match self {
+                    $(Code::$code => $means,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    BadValue "bad-value" "a value of the right type that cannot be"
+    Cleartext "cleartext" "credentials that go over `http://` to another machine (warning)"
+    Conflict "conflict" "two settings that do not go together"
+    Duplicate "duplicate" "the same thing twice"
+    Empty "empty" "the file is empty"
+    Expression "expression" "jq that cannot be compiled, or is not allowed"
+    LiteralSecret "literal-secret" "a secret stands in the file (warning)"
+    MissingKey "missing-key" "a key that must be there is not"
+    MountedFile "mounted-file" "a file that is mounted without its folder (warning)"
+    NoRetry "no-retry" "retries that never come (warning)"
+    NotAvailable "not-available" "a setting that nothing acts on yet"
+    Overflow "overflow" "a queue too small for how long retries last (warning)"
+    ReadableSecret "readable-secret" "a secret file that every user can read (warning)"
+    Secret "secret" "a secret that cannot be had or used"
+    SelectsNothing "selects-nothing" "a route that no event can match (warning)"
+    Shadowed "shadowed" "a route whose endpoints have all its events by earlier ones (warning)"
+    ShortSecret "short-secret" "a secret of less than 24 bytes (warning)"
+    StateFolder "state-folder" "a state folder that cannot be written (warning)"
+    Syntax "syntax" "no TOML"
+    UnknownEndpoint "unknown-endpoint" "a route names an endpoint that is not there"
+    UnknownKey "unknown-key" "a key that does not exist, or not in this table"
+    Unproven "unproven" "an MD5 that proves nothing, and nothing beside it (warning)"
+    Unreadable "unreadable" "the file cannot be read"
+    Unused "unused" "something without effect (warning)"
+    WrongType "wrong-type" "a value of another type, or a number without its unit"
 }
 
 impl Problem {
@@ -143,7 +157,7 @@ impl Problem {
 
     /// An error of the file as a whole.
     pub(super) fn whole(code: Code, message: impl Into<String>) -> Problem {
-        Problem { code, severity: Severity::Error, message: message.into(), span: None, label: None, help: None }
+        Problem { code, severity: Severity::Error, message: message.into(), span: None, label: None, help: None, beside: None }
     }
 
     pub(super) fn label(self, label: impl Into<String>) -> Problem {
@@ -152,6 +166,11 @@ impl Problem {
 
     pub(super) fn help(self, help: impl Into<String>) -> Problem {
         Problem { help: Some(help.into()), ..self }
+    }
+
+    /// Shows another place too, where there is one in the file.
+    pub(super) fn beside(self, span: Option<&Span>, label: impl Into<String>) -> Problem {
+        Problem { beside: span.map(|span| (span.clone(), label.into())), ..self }
     }
 }
 
@@ -195,7 +214,13 @@ impl Problems {
         self.source.seal();
     }
 
-    /// Whether any of these bytes is hidden.
+    /// Forgets those that `unwanted` holds of; only what is listed.
+    pub(super) fn forget(&mut self, unwanted: impl Fn(&Problem, &Problems) -> bool) {
+        let list = std::mem::take(&mut self.list);
+        self.list = list.into_iter().filter(|problem| !unwanted(problem, self)).collect();
+    }
+
+    /// Whether any of these bytes is hidden; only once that is in order.
     pub(super) fn hides(&self, span: &Span) -> bool {
         self.source.hides(span)
     }
@@ -245,57 +270,69 @@ impl Problems {
     }
 
     fn entry<'a>(&self, problem: &'a Problem) -> Entry<'a> {
-        let place = problem.span.as_ref().map(|span| self.position(span));
         Entry {
             severity: problem.severity.as_str(),
             code: problem.code.as_str(),
             message: &problem.message,
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
+            range: problem.span.as_ref().map(|span| self.range(span)),
             label: problem.label.as_deref(),
             help: problem.help.as_deref(),
+            related: problem.beside.as_ref().map(|(span, label)| [Related { range: self.range(span), label }]),
         }
     }
 
     /// Line and column of a place, both from 1, columns in characters.
     pub fn position(&self, span: &Span) -> (usize, usize) {
-        self.source.position(span)
+        self.source.position(span.start)
     }
 
-    fn render(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}[{}]: {}", problem.severity.as_str(), problem.code.as_str(), printable(&problem.message))?;
-        let Some(span) = &problem.span else {
-            writeln!(f, " --> {}", self.source.path.display())?;
-            return problem.help.iter().try_for_each(|help| writeln!(f, "  = help: {help}"));
+    pub fn range(&self, span: &Span) -> Range {
+        let ((line, column), (end_line, end_column)) = (self.source.position(span.start), self.source.position(span.end));
+        Range { line, column, end_line, end_column }
+    }
+
+    /// How many there are, and in which file.
+    pub fn summary(&self) -> String {
+        let counted = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+        let (errors, warnings) = (self.errors(), self.list.len() + self.further - self.errors());
+        let counts = match (errors, warnings) {
+            (errors, 0) => counted(errors, "error"),
+            (0, warnings) => counted(warnings, "warning"),
+            (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
         };
-        let (line, column) = self.source.position(span);
-        let gutter = line.to_string().len();
-        let shown = self.source.show(span);
-        writeln!(f, "{:gutter$}--> {}:{line}:{column}", "", self.source.path.display())?;
-        writeln!(f, "{:gutter$} |", "")?;
-        writeln!(f, "{line} | {}", shown.text)?;
-        write!(f, "{:gutter$} | {}{}", "", shown.before, "^".repeat(shown.carets))?;
-        match &problem.label {
-            Some(label) => writeln!(f, " {}", printable(label))?,
-            None => f.write_char('\n')?,
-        }
-        problem.help.iter().try_for_each(|help| writeln!(f, "{:gutter$} = help: {}", "", printable(help)))
+        format!("{counts} in {}", self.source.path.display())
     }
-}
 
-/// All problems in the file's order, a blank line between two.
-impl Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// As a terminal shows them that has colours.
+    pub fn coloured(&self) -> Coloured<'_> {
+        Coloured(self)
+    }
+
+    /// All in the file's order, a blank line between two.
+    fn write(&self, paint: Paint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.list.iter().enumerate() {
-            if nth > 0 {
-                f.write_char('\n')?;
-            }
-            self.render(problem, f)?;
+            f.write_str(if nth > 0 { "\n" } else { "" })?;
+            render(problem, &self.source, paint, f)?;
         }
         if self.further > 0 {
             writeln!(f, "\n… and {} more errors", self.further)?;
         }
         Ok(())
+    }
+}
+
+impl Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(Paint::NONE, f)
+    }
+}
+
+/// Problems with colours (ANSI).
+pub struct Coloured<'a>(&'a Problems);
+
+impl Display for Coloured<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(Paint::COLOURS, f)
     }
 }
 

@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use unicode_width::UnicodeWidthStr;
+
 /// Bytes of the source.
 pub type Span = Range<usize>;
 
@@ -70,11 +72,11 @@ impl Source {
     }
 
     /// Line and column of a place, both from 1, columns in characters.
-    pub(super) fn position(&self, span: &Span) -> (usize, usize) {
-        let start = self.floor(span.start);
-        let line_start = self.line(start).start;
-        let line = 1 + self.text[..line_start].bytes().filter(|byte| *byte == b'\n').count();
-        (line, 1 + self.text[line_start..start].chars().count())
+    pub(super) fn position(&self, at: usize) -> (usize, usize) {
+        let at = self.floor(at);
+        let line_start = self.line(at).start;
+        let line = 1 + memchr::memchr_iter(b'\n', &self.text.as_bytes()[..line_start]).count();
+        (line, 1 + self.text[line_start..at].chars().filter(|character| *character != BYTE_ORDER_MARK).count())
     }
 
     /// The place of the bytes `part` of `value`, where that is the TOML string at `span`; all of it where it is written too
@@ -98,29 +100,21 @@ impl Source {
         start + from..(start + part.end).max(start + from + 1).min(span.end)
     }
 
-    /// The line of `span` as people may see it.
-    pub(super) fn show(&self, span: &Span) -> Shown {
-        let start = self.floor(span.start);
-        let line = self.line(start);
-        let mut shown = Shown { text: String::new(), before: String::new(), carets: 0 };
+    /// The line a place is in, as people may see it, and the number of that line.
+    pub(super) fn line_of(&self, at: usize) -> (usize, Vec<Cell>) {
+        let at = self.floor(at);
+        let line = self.line(at);
+        let mut cells: Vec<Cell> = Vec::new();
         for (offset, character) in self.text[line.clone()].char_indices() {
             let at = line.start + offset;
-            let hidden = self.hidden_at(at);
-            let piece: &str = match hidden {
+            let (text, end) = match self.hidden_at(at) {
                 Some(hidden) if at > hidden.start && at > line.start => continue,
-                Some(_) => "***",
-                None => &printable(character.encode_utf8(&mut [0; 4])),
+                Some(hidden) => ("***".to_owned(), hidden.end.min(line.end)),
+                None => (shown(character), at + character.len_utf8()),
             };
-            shown.text.push_str(piece);
-            let ends = hidden.map_or(at + 1, |hidden| hidden.end.min(line.end));
-            if ends <= start {
-                shown.before.extend(piece.chars().map(|character| if character == '\t' { '\t' } else { ' ' }));
-            } else if at < span.end {
-                shown.carets += piece.chars().count();
-            }
+            cells.push(Cell { bytes: at..end, width: text.width(), text });
         }
-        shown.carets = shown.carets.max(1);
-        shown.cut()
+        (self.position(at).0, cells)
     }
 
     fn hidden_at(&self, at: usize) -> Option<&Span> {
@@ -199,39 +193,31 @@ fn unescaped(text: &str) -> Option<(char, usize)> {
     Some((char::from_u32(code)?, 2 + digits))
 }
 
-/// A source line, and what stands under it.
-pub(super) struct Shown {
+/// A character of a source line, or what stands for the hidden ones.
+pub(super) struct Cell {
+    /// Of the source.
+    pub(super) bytes: Span,
     pub(super) text: String,
-    pub(super) before: String,
-    pub(super) carets: usize,
+    /// In columns of a terminal.
+    pub(super) width: usize,
 }
 
-impl Shown {
-    /// A line too long for a screen is cut around its caret.
-    fn cut(self) -> Shown {
-        let length = self.text.chars().count();
-        if length <= WIDTH {
-            return self;
-        }
-        let skipped = self.before.chars().count().saturating_sub(WIDTH / 2);
-        let mut text: String = self.text.chars().skip(skipped).take(WIDTH).collect();
-        let mut before: String = self.before.chars().skip(skipped).collect();
-        if skipped + WIDTH < length {
-            text.push('…');
-        }
-        if skipped > 0 {
-            text.insert(0, '…');
-            before.insert(0, ' ');
-        }
-        let carets = self.carets.min(WIDTH.saturating_sub(before.chars().count()).max(1));
-        Shown { text, before, carets }
+/// A tab has no width of its own.
+fn shown(character: char) -> String {
+    match character {
+        '\t' => "    ".to_owned(),
+        BYTE_ORDER_MARK => String::new(),
+        _ => printable(character.encode_utf8(&mut [0; 4])),
     }
 }
 
-/// A terminal obeys control characters, and a file that is wrong may hold any.
+/// A terminal obeys control characters, and a file that is wrong may hold any; those that turn the direction of writing
+/// would show a line that is not there.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() && character != '\t' { '\u{fffd}' } else { character }).collect()
+    let obeyed = |character: char| {
+        (character.is_control() && character != '\t') || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|character| if obeyed(character) { '\u{fffd}' } else { character }).collect()
 }
 
-/// Of a screen, in characters.
-const WIDTH: usize = 160;
+const BYTE_ORDER_MARK: char = '\u{feff}';

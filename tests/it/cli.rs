@@ -123,7 +123,10 @@ async fn check_speaks_to_machines_as_well() {
     assert_eq!((&problem["severity"], &problem["code"]), (&"error".into(), &"unknown-key".into()));
     assert_eq!((&problem["line"], &problem["column"]), (&3.into(), &1.into()));
     let (code, text) = said(config, &["check", "--format", "github"]).await;
-    assert!(code == 1 && text.starts_with("::error file=sidehook.toml,line=3,col=1,title=unknown-key::"), "{text}");
+    assert!(
+        code == 1 && text.starts_with("::error file=sidehook.toml,line=3,endLine=3,col=1,endColumn=6,title=unknown-key::"),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 1, "{text}");
     let good = everything_to(&[("hook", "https://example.com/in", "")]);
     let (code, text) = said(&good, &["check", "--format", "json"]).await;

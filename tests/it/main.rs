@@ -6,6 +6,7 @@
 mod admin;
 mod architecture;
 mod bodies;
+mod broken;
 mod cli;
 mod cloud_events;
 mod contracts;

@@ -21,11 +21,18 @@ pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
                 })
             }
             Idle::Shadowed(by) => {
-                let line = |earlier: usize| problems.position(&reading.file.routes[earlier].events_span).0;
-                let message = "this route changes nothing: all its endpoints get these events by an earlier one";
-                Problem::warning(Code::Shadowed, span, message)
-                    .label(format!("see {}", lines(by.into_iter().map(line))))
-                    .help("the first route that selects an event and names an endpoint counts: move this one up, or take it out")
+                let (first, others) = (by.first(), by.len().saturating_sub(1));
+                let first = first.map(|first| &reading.file.routes[*first].events_span);
+                let problem = Problem::warning(Code::Shadowed, span, "this route changes nothing")
+                    .label("all its endpoints get these events by earlier routes")
+                    .help("the first route that selects an event and names an endpoint counts: move this one up, or take it out");
+                problem.beside(
+                    first,
+                    match others {
+                        0 => "by this one".to_owned(),
+                        others => format!("by this one and {others} more"),
+                    },
+                )
             }
         });
     }
@@ -51,17 +58,6 @@ fn unused(reading: &Reading<'_>, problems: &mut Problems) {
             let problem = Problem::warning(Code::Unused, &name.span, format!("no route names the endpoint `{}`", name.value));
             problems.push(problem.help(format!("it gets only what is posted to /endpoints/{}/events", name.value)));
         }
-    }
-}
-
-/// "line 3", "lines 3 and 5", "lines 3, 5 and 2 more".
-fn lines(lines: impl Iterator<Item = usize>) -> String {
-    let lines: Vec<usize> = lines.collect();
-    match lines[..] {
-        [one] => format!("line {one}"),
-        [one, two] => format!("lines {one} and {two}"),
-        [one, two, ..] => format!("lines {one}, {two} and {} more", lines.len() - 2),
-        [] => String::new(),
     }
 }
 

@@ -29,18 +29,22 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     if let DeValue::String(text) = node.value {
         return match &**text {
             NONE => Some(At { value: None, span: node.span }),
+            kind if AUTHS.iter().any(|(name, _)| *name == kind) => {
+                node.bad(format!("write {{ type = \"{kind}\", … }}"), section.problems)
+            }
             _ => node.bad("write \"none\", or a table with `type`", section.problems),
         };
     }
     let mut table = section.section("auth", &keys::AUTH)?;
-    let kind = table.require("type", choice(AUTHS))?.value;
-    let auth = of_kind(kind, &mut table);
-    let word = AUTHS.iter().find(|(_, offered)| *offered == Some(kind)).map_or("", |(word, _)| word);
+    let kind = table.require("type", choice(AUTHS))?;
+    let auth = of_kind(kind.value, &mut table);
+    let word = AUTHS.iter().find(|(_, offered)| *offered == Some(kind.value)).map_or("", |(word, _)| word);
     for key in keys::AUTH.names_for(word, false) {
         if let Some(node) = table.node(key) {
             let message = format!("`{key}` does not belong to this type of auth");
             let help = format!("it has {}", keys::AUTH.names_for(word, true).collect::<Vec<_>>().join(", "));
-            table.problems.push(Problem::error(Code::Conflict, &node.span, message).help(help));
+            let problem = Problem::error(Code::Conflict, &node.span, message).help(help);
+            table.problems.push(problem.beside(Some(&kind.span), "the type"));
         }
     }
     Some(At { value: Some(auth?), span: node.span })

@@ -121,11 +121,21 @@ pub(super) fn defaults(node: &Node<'_>, problems: &mut Problems) -> Endpoint {
 /// `[endpoints]`, in the file's order.
 pub(super) fn all(node: &Node<'_>, problems: &mut Problems) -> Vec<(At<String>, Endpoint)> {
     let Some(table) = node.value.as_table() else {
-        node.wrong_type::<()>("a table of endpoints: [endpoints.NAME]", problems);
+        let name = node.value.as_array().and_then(|array| array.first()?.get_ref().as_table()?.get("name")?.get_ref().as_str());
+        let label = name.map(|name| format!("write [endpoints.{name}]")).unwrap_or_default();
+        node.wrong::<()>("a table of endpoints: [endpoints.NAME]", label, problems);
         return Vec::new();
     };
     let mut endpoints = Vec::with_capacity(table.len());
+    let mut without_name = false;
     for (key, value) in in_file_order(table) {
+        if !value.get_ref().is_table() && keys::ENDPOINT.has(key.get_ref()) {
+            let problem = Problem::error(Code::WrongType, &key.span(), "an endpoint without a name");
+            if !std::mem::replace(&mut without_name, true) {
+                problems.push(problem.label("write [endpoints.NAME] before its keys"));
+            }
+            continue;
+        }
         let name = At { value: key.get_ref().to_string(), span: key.span() };
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(fits) {
@@ -207,9 +217,10 @@ fn headers(node: &Node<'_>, problems: &mut Problems) -> Vec<Header> {
             problems.push(problem.label("letters, digits and - . _ ~ ! # $ % & ' * + ^ ` |"));
             continue;
         };
-        if headers.iter().any(|earlier| earlier.name.value == name) {
+        if let Some(earlier) = headers.iter().find(|earlier| earlier.name.value == name) {
             let problem = Problem::error(Code::Duplicate, &span, format!("the header `{name}` is given twice"));
-            problems.push(problem.help("upper and lower case are the same in header names"));
+            let problem = problem.help("upper and lower case are the same in header names");
+            problems.push(problem.beside(Some(&earlier.name.span), "first here"));
         }
         let node = Node::of(key, value);
         if let Some(value) = text(&node, problems) {
@@ -223,6 +234,7 @@ fn success(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> 
     match node.value {
         DeValue::Array(_) => Some(some(status)(node, problems)?.into_iter().map(|range| range.value).collect()),
         DeValue::Integer(number) => node.bad(format!("write [{number}]"), problems),
+        DeValue::String(text) if text.parse::<u16>().is_ok() => node.bad(format!("write [{text}]"), problems),
         _ => Some(vec![status(node, problems)?]),
     }
 }
@@ -230,9 +242,11 @@ fn success(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> 
 fn status(node: &Node<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
     match node.value {
         DeValue::Integer(_) => count(200..=599)(node, problems).map(|status| (status as u16, status as u16)),
-        DeValue::String(text) => match STATUSES.iter().find(|(word, _)| word == text) {
-            Some((_, range)) => Some(*range),
-            None => node.bad("write a status like 200, or \"2xx\"", problems),
+        DeValue::String(text) => match &**text {
+            word if let Some((_, range)) = STATUSES.iter().find(|(status, _)| *status == word) => Some(*range),
+            text if text.parse::<u16>().is_ok() => node.bad(format!("write {text}, without quotes"), problems),
+            "2XX" | "3XX" | "4XX" | "5XX" => node.bad(format!("write \"{}\"", text.to_lowercase()), problems),
+            _ => node.bad("write a status like 200, or \"2xx\"", problems),
         },
         _ => node.wrong_type("a status like 200, or \"2xx\"", problems),
     }
@@ -257,7 +271,9 @@ fn read_retry(section: &mut Section<'_, '_>) -> Retry {
         if let Some(node) = section.node(key).filter(|_| section.has("schedule")) {
             let message = format!("`{key}` beside `schedule`");
             let problem = Problem::error(Code::Conflict, &node.span, message);
-            section.problems.push(problem.help("a schedule says how many attempts there are, and how far apart"));
+            let problem = problem.help("a schedule says how many attempts there are, and how far apart");
+            let schedule = section.node("schedule").map(|node| node.span);
+            section.problems.push(problem.beside(schedule.as_ref(), "the schedule"));
         }
     }
     retry

@@ -10,6 +10,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::{
+    keys::{self, Home},
+    meant,
+};
 use crate::config::{problems::Problems, source::Span};
 
 /// Hides the values of secret keys, and user, password and query of URLs.
@@ -34,12 +38,39 @@ pub(super) fn hide_in_broken_line(source: &str, at: usize, problems: &mut Proble
     let start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
     let end = memchr::memchr(b'\n', after).map_or(source.len(), |newline| at + newline);
     let line = source[start..end].to_ascii_lowercase();
-    let word = SECRET_PARTS.iter().filter_map(|part| Some(line.find(part)? + part.len())).min();
+    let mut words = line.split_inclusive(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '-'));
+    let mut word_end = 0;
+    let word = words.find_map(|word| {
+        word_end += word.len();
+        let name = word.trim_end_matches(|character: char| !character.is_alphanumeric());
+        is_secret(name).then(|| word_end - word.len() + name.len())
+    });
     let after_word = word.map(|word| line[word..].find('=').map_or(word, |equals| word + equals + 1));
-    let after_scheme = line.find("://").map(|scheme| scheme + 3);
-    if let Some(from) = after_word.into_iter().chain(after_scheme).min() {
+    let after_scheme = line.find("://").map(|scheme| scheme + 3).filter(|from| line[*from..].contains(['@', '?', '#']));
+    if let Some(from) = after_word.into_iter().chain(after_scheme).chain(shown_until(&line)).min() {
         problems.hide(start + from..end);
     }
+}
+
+/// From where on there may be a secret whose key is damaged: behind the first key that is none of those that hold none.
+fn shown_until(line: &str) -> Option<usize> {
+    let is_assignment = |(at, sign): &(usize, &str)| {
+        let (before, after) = (line[..*at].chars().next_back(), line[at + 1..].chars().next());
+        let of_jq = [before, after].iter().flatten().any(|character| "=!<>".contains(*character));
+        !of_jq && (*sign == "=" || after.is_none_or(|after| " \"'".contains(after)))
+    };
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let harmless = |key: &str| HARMLESS.iter().any(|home| home.has(key)) && !is_secret(key) && !MIXED.contains(&key);
+    let mut assignments = line.match_indices(['=', ':']).filter(is_assignment).map(|(at, _)| at).peekable();
+    if assignments.peek().is_none() {
+        let first = line.trim_start().split(|character| !is_word(character)).next().unwrap_or_default();
+        return line.find(['"', '\'']).filter(|_| !harmless(first)).map(|quote| if line.starts_with('[') { quote } else { 0 });
+    }
+    let open = assignments.find(|at| {
+        let key = line[..*at].trim_end_matches(|character: char| character.is_whitespace() || "\"'".contains(character));
+        !harmless(key.rsplit(|character| !is_word(character)).next().unwrap_or_default())
+    });
+    open.map(|at| at + 1)
 }
 
 /// `named`: whether this is the table of a secret's reference, where only the reference may be shown.
@@ -50,15 +81,27 @@ fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Pro
 }
 
 fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: bool, problems: &mut Problems) {
-    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) };
+    let unheard_of = !value.get_ref().is_table() && is_unheard_of(key);
+    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) || unheard_of };
     match (key, value.get_ref()) {
         ("auth", DeValue::String(none)) if none == "none" => {}
         // A jq expression, and the path of a file.
         ("order" | "tls", DeValue::Table(inner)) => {
             let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");
             for (inner_key, value) in inner.iter() {
-                hide_value(source, value, !open(inner_key.get_ref()) && is_secret(inner_key.get_ref()), problems);
+                let key = inner_key.get_ref();
+                hide_value(source, value, !open(key) && (is_secret(key) || is_unheard_of(key)), problems);
             }
+        }
+        // What headers are called says nothing, unless it says that they are secret.
+        ("headers", DeValue::Table(headers)) if !named => {
+            headers.iter().for_each(|(name, value)| hide_value(source, value, is_secret(name.get_ref()), problems));
+        }
+        // Also where it is no URL any more.
+        ("proxy" | "token_url" | "url", DeValue::String(_)) if !secret => {
+            let span = within_quotes(source, value.span());
+            let scheme = source.get(span.clone()).and_then(|text| text.find("://"));
+            hide_in_url(source, span, scheme.map_or(0, |scheme| scheme + 3), problems);
         }
         _ => hide_value(source, value, secret, problems),
     }
@@ -71,15 +114,19 @@ fn hide_value(source: &str, value: &Spanned<DeValue<'_>>, secret: bool, problems
         DeValue::Table(table) => hide_table(source, table, secret && !is_of_secrets(table), problems),
         DeValue::String(_) if secret => problems.hide(within_quotes(source, value.span())),
         _ if secret => problems.hide(value.span()),
-        DeValue::String(_) => hide_in_url(source, within_quotes(source, value.span()), problems),
+        DeValue::String(_) => {
+            let span = within_quotes(source, value.span());
+            if let Some(scheme) = source.get(span.clone()).and_then(|text| text.find("://")) {
+                hide_in_url(source, span, scheme + 3, problems);
+            }
+        }
         _ => {}
     }
 }
 
-fn hide_in_url(source: &str, span: Span, problems: &mut Problems) {
+/// Hides user, password and query; there is neither before `authority`.
+fn hide_in_url(source: &str, span: Span, authority: usize, problems: &mut Problems) {
     let Some(text) = source.get(span.clone()) else { return };
-    let Some(scheme) = text.find("://") else { return };
-    let authority = scheme + 3;
     if let Some(userinfo) = text[authority..].rfind('@').filter(|length| *length > 0) {
         problems.hide(span.start + authority..span.start + authority + userinfo);
     }
@@ -102,10 +149,37 @@ fn is_secret(key: &str) -> bool {
             || (key.len() <= 64 && SECRET_KEYS.iter().any(|secret| strsim::jaro_winkler(&key, secret) >= 0.88)))
 }
 
+/// Whether the key is none, nor nearly one: what is left of a damaged one may be.
+fn is_unheard_of(key: &str) -> bool {
+    let homes = || HARMLESS.iter().chain(OTHERS);
+    let known = homes().any(|home| home.has(key)) || meant::is_known(key);
+    // Of a short word it cannot be told what it was.
+    !known && (key.len() <= 4 || keys::nearest(key, homes().flat_map(|home| home.names())).is_none())
+}
+
 fn is_of_secrets(table: &DeTable<'_>) -> bool {
     ["type", "scheme", "secrets"].iter().any(|key| table.contains_key(*key))
 }
 
+/// Tables without secrets, but for keys that are called so.
+const HARMLESS: &[&Home] = &[&keys::LISTEN, &keys::LOG, &keys::STATE, &keys::ROUTE, &keys::ENDPOINT, &keys::RETRY, &keys::BOUNDS];
+const OTHERS: &[&Home] = &[
+    &keys::TOP,
+    &keys::ADMIN,
+    &keys::QUEUE,
+    &keys::SHUTDOWN,
+    &keys::DEDUPE,
+    &keys::BATCH,
+    &keys::BREAKER,
+    &keys::ORDER,
+    &keys::TLS,
+    &keys::XML,
+    &keys::AUTH,
+    &keys::SIGNATURE,
+    &keys::REFERENCE,
+];
+/// Keys of those with whatever inside.
+const MIXED: &[&str] = &["auth", "headers", "proxy", "signature", "tls"];
 const SECRET_KEYS: &[&str] = &["password", "secrets", "token", "value", "client_secret"];
 const SECRET_PARTS: &[&str] = &["pass", "secret", "token", "auth", "cookie", "cred", "key", "value"];
 const NO_SECRETS: &[&str] = &["credential", "key_id", "token_url"];

@@ -5,22 +5,31 @@
 //!
 //! **Invariant:** every key of the file was either read or reported, and reading goes on after a problem.
 
+mod address;
 mod auth;
 mod digest;
 mod endpoint;
 mod hidden;
 pub(super) mod keys;
+mod meant;
 mod pace;
 mod reader;
 mod shown;
 mod signature;
+mod syntax;
 mod tls;
 mod values;
 
 use std::time::Duration;
 
-use toml::de::DeTable;
+use toml::{Spanned, de::DeTable};
 
+use self::{
+    address::{address, host, mode, token},
+    keys::Home,
+    reader::{Harmless, Node, Section},
+    values::{count, duration, filled, flag, list, path, size, some, string, time_limit},
+};
 pub(super) use self::{
     auth::Auth,
     digest::Digests,
@@ -31,14 +40,9 @@ pub(super) use self::{
     signature::Signature,
     tls::Tls,
 };
-use self::{
-    keys::Home,
-    reader::{Harmless, Node, Section},
-    values::{count, duration, filled, flag, list, path, size, some, string, text, time_limit},
-};
 use super::{
     Address,
-    problems::{Code, Problem, Problems},
+    problems::{Code, Problems},
     secrets::Text,
     source::Span,
 };
@@ -55,6 +59,8 @@ pub(super) struct File {
     pub(super) defaults: Endpoint,
     /// In the file's order, by name.
     pub(super) endpoints: Vec<(At<String>, Endpoint)>,
+    /// Whether they are all of those that the file means: a table of them may have another name by mistake.
+    pub(super) endpoints_known: bool,
     pub(super) routes: Vec<Route>,
 }
 
@@ -122,32 +128,56 @@ pub(super) struct Route {
     pub(super) active: Option<At<bool>>,
 }
 
-/// Reads the whole file. A file that is no TOML has only its syntax reported: what follows from it would be noise.
+/// Reads the whole file. Where it is no TOML, only that is reported, and what certainly does not follow from it.
 pub(super) fn read(source: &str, problems: &mut Problems) -> File {
     let (tree, errors) = DeTable::parse_recoverable(source);
     hidden::hide_secrets(source, tree.get_ref(), problems);
-    let mut last_line = None;
+    problems.seal();
+    if errors.is_empty() {
+        return file(&tree, problems);
+    }
+    let mut broken = Vec::new();
     for error in errors.iter().take(100) {
         let span = error.span().unwrap_or(0..0);
         let line = problems.position(&span).0;
         // One mistake often makes the parser stumble several times.
-        if last_line.replace(line) != Some(line) {
+        if broken.last() != Some(&line) {
             hidden::hide_in_broken_line(source, span.start, problems);
-            problems.push(Problem::error(Code::Syntax, &span, error.message()));
+            problems.seal();
+            let problem = syntax::problem(source, error, problems);
+            let places = problem.span.iter().chain(problem.beside.iter().map(|(span, _)| span));
+            places.for_each(|span| hidden::hide_in_broken_line(source, span.start, problems));
+            problems.seal();
+            problems.push(problem);
+            broken.push(line);
+        }
+        if syntax::swallows(source, error) {
+            break;
         }
     }
-    if !errors.is_empty() {
-        return File::default();
+    if errors.iter().all(syntax::is_confined) {
+        file(&tree, problems);
+        problems.forget(|problem, problems| {
+            let in_broken_line = problem.span.as_ref().is_some_and(|span| broken.contains(&problems.position(span).0));
+            problem.code == Code::MissingKey || (problem.code != Code::Syntax && in_broken_line)
+        });
     }
+    File::default()
+}
+
+fn file(tree: &Spanned<DeTable<'_>>, problems: &mut Problems) -> File {
     let mut top = Section::of(tree.get_ref(), tree.span(), (&keys::TOP, String::new()), problems);
     let admin = top.section("admin", &keys::ADMIN).map(|mut section| Admin {
         address: section.require("address", address),
-        token: section.read("token", tokens),
+        token: token(&mut section),
         hosts: section.read("hosts", list(host)),
         shown: shown::shown(tree.get_ref(), section.problems),
     });
+    let endpoints = top.node("endpoints");
+    let misnamed = || tree.get_ref().keys().any(|key| meant_endpoints(key.get_ref()));
     File {
         admin,
+        endpoints_known: endpoints.as_ref().map_or_else(|| !misnamed(), |node| node.value.is_table() && !misnamed()),
         listen: table(&mut top, "listen", &keys::LISTEN, listen),
         log: table(&mut top, "log", &keys::LOG, log),
         state: table(&mut top, "state", &keys::STATE, |section| State {
@@ -160,9 +190,15 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> File {
             linger: section.read("linger", duration),
         }),
         defaults: top.node("defaults").map(|node| endpoint::defaults(&node, top.problems)).unwrap_or_default(),
-        endpoints: top.node("endpoints").map(|node| endpoint::all(&node, top.problems)).unwrap_or_default(),
+        endpoints: endpoints.map(|node| endpoint::all(&node, top.problems)).unwrap_or_default(),
         routes: top.node("routes").map(|node| routes(&node, top.problems)).unwrap_or_default(),
     }
+}
+
+/// Whether a top-level key that does not exist stands for `endpoints`.
+fn meant_endpoints(key: &str) -> bool {
+    let elsewhere = meant::elsewhere(key, "").is_some_and(|here| here.contains("[endpoints"));
+    !keys::TOP.has(key) && (elsewhere || nearest(key, keys::TOP.names()) == Some("endpoints"))
 }
 
 fn table<T: Default>(
@@ -185,7 +221,7 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
         body_timeout: section.read("body_timeout", time_limit),
         keep_alive: section.read("keep_alive", time_limit),
         max_connections: section.read("max_connections", count(1..=MOST)),
-        token: section.read("token", tokens),
+        token: token(section),
         hosts: section.read("hosts", list(host)),
         source: section.read("source", uri_reference),
         dedupe: dedupe(section),
@@ -203,53 +239,15 @@ fn dedupe(section: &mut Section<'_, '_>) -> Dedupe {
     Dedupe { ids: dedupe.read("ids", count(0..=MOST)), window: dedupe.read("window", time_limit) }
 }
 
-fn address(node: &Node<'_>, problems: &mut Problems) -> Option<Address> {
-    let text = path(node, problems)?;
-    match text.strip_prefix("unix:") {
-        Some("") => node.bad("the socket's path is missing, like \"unix:/run/sidehook.sock\"", problems),
-        Some(path) => Some(Address::Unix(path.into())),
-        None => match text.parse() {
-            Ok(address) => Some(Address::Tcp(address)),
-            Err(_) => node.bad("write an IP address and a port, like \"127.0.0.1:7070\", or \"unix:PATH\"", problems),
-        },
-    }
-}
-
 fn uri_reference(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let text = filled(node, problems)?;
     if cloud::is_uri_reference(&text) { Some(text) } else { node.bad("write a URI reference, like \"/shop\"", problems) }
 }
 
-/// A file's permissions, in octal.
-fn mode(node: &Node<'_>, problems: &mut Problems) -> Option<u32> {
-    let text = filled(node, problems)?;
-    let octal = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)).then(|| u32::from_str_radix(&text, 8).ok()).flatten();
-    octal.filter(|mode| *mode <= 0o777).or_else(|| node.bad("write it in octal, like \"0660\"", problems))
-}
-
-/// One secret, or two while one replaces the other.
-fn tokens(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<At<Text>>> {
-    match node.value.as_array() {
-        None => Some(vec![At { value: text(node, problems)?, span: node.span.clone() }]),
-        Some(array) if array.len() > 2 => node.bad("at most two tokens", problems),
-        Some(_) => some(text)(node, problems),
-    }
-}
-
-/// A host as it stands in a `Host` header, without port and brackets, in lower case.
-fn host(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
-    let text = filled(node, problems)?.to_ascii_lowercase();
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
-    let is_name = bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) && !bare.is_empty();
-    if is_name || bare.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some(bare.to_owned());
-    }
-    node.bad("write a host name or an address, without scheme and port", problems)
-}
-
 fn routes(node: &Node<'_>, problems: &mut Problems) -> Vec<Route> {
     let Some(array) = node.value.as_array() else {
-        node.wrong_type::<()>("a list of tables: [[routes]]", problems);
+        let label = if node.value.is_table() { "write each route as [[routes]]" } else { "" };
+        node.wrong::<()>("a list of tables: [[routes]]", label.to_owned(), problems);
         return Vec::new();
     };
     array.iter().filter_map(|value| route(&Node::element("routes", value), problems)).collect()

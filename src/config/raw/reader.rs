@@ -9,7 +9,10 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
-use super::keys::{self, Home, Meant};
+use super::{
+    keys::{self, Home, Meant},
+    meant,
+};
 use crate::config::{
     problems::{Code, Problem, Problems},
     source::Span,
@@ -44,17 +47,35 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn wrong_type<T>(&self, wanted: &str, problems: &mut Problems) -> Option<T> {
+        self.wrong(wanted, String::new(), problems)
+    }
+
+    /// The same, and what to write, where that is known; it is not said of what may be a secret.
+    pub(super) fn wrong<T>(&self, wanted: &str, label: String, problems: &mut Problems) -> Option<T> {
         let found = match self.value {
             DeValue::Array(_) => "a list",
             DeValue::Boolean(_) => "true or false",
             DeValue::Datetime(_) => "a date",
-            DeValue::Float(_) | DeValue::Integer(_) => "a number",
+            DeValue::Float(_) => "a decimal number",
+            DeValue::Integer(_) => "a number",
             DeValue::String(_) => "a string",
             DeValue::Table(_) => "a table",
         };
         let message = format!("`{}` must be {wanted}, not {found}", self.key);
-        problems.push(Problem::error(Code::WrongType, &self.span, message));
+        let problem = Problem::error(Code::WrongType, &self.span, message);
+        let tells = !label.is_empty() && !problems.hides(&self.span);
+        problems.push(if tells { problem.label(label) } else { problem });
         None
+    }
+
+    /// A string or a number as it would stand in a file.
+    pub(super) fn written(&self) -> Option<String> {
+        match self.value {
+            DeValue::Float(number) => Some(number.as_str().to_owned()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            DeValue::String(text) => Some(format!("\"{}\"", text.escape_debug())),
+            _ => None,
+        }
     }
 
     pub(super) fn bad<T>(&self, label: impl Into<String>, problems: &mut Problems) -> Option<T> {
@@ -70,6 +91,8 @@ pub(super) struct Section<'a, 'p> {
     pub(super) path: String,
     table: &'a DeTable<'a>,
     pub(super) span: Span,
+    /// What the keys that are not of it were likely meant to be.
+    hints: Vec<String>,
     pub(super) problems: &'p mut Problems,
 }
 
@@ -88,15 +111,23 @@ impl<'a, 'p> Section<'a, 'p> {
         (home, path): (&'static Home, String),
         problems: &'p mut Problems,
     ) -> Self {
-        for (key, _) in table.iter().filter(|(key, _)| !home.has(key.get_ref())) {
-            problems.push(unknown_key(key, home, &path));
+        let mut hints = Vec::new();
+        for (key, value) in table.iter().filter(|(key, _)| !home.has(key.get_ref())) {
+            let problem = unknown_key(key, headed(value.get_ref()), home, &path);
+            hints.extend(problem.label.clone());
+            problems.push(problem);
         }
-        Section { home, path, table, span, problems }
+        Section { home, path, table, span, hints, problems }
     }
 
     /// Whether the file has the key, readable or not.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Whether there is a key that is not of it, which was reported.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.table.keys().any(|key| !self.home.has(key.get_ref()))
     }
 
     pub(super) fn node(&self, key: &'static str) -> Option<Node<'a>> {
@@ -120,7 +151,9 @@ impl<'a, 'p> Section<'a, 'p> {
         key: &'static str,
         read: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>,
     ) -> Option<At<T>> {
-        if !self.has(key) {
+        // One that was written under another name has been told so.
+        let quoted = format!("`{key}`");
+        if !self.has(key) && !self.hints.iter().any(|hint| hint.contains(&quoted)) {
             let message = format!("{} needs `{key}`", keys::title(&self.path));
             self.problems.push(Problem::error(Code::MissingKey, &self.span, message).label(format!("`{key}` is missing")));
         }
@@ -170,11 +203,32 @@ pub(super) fn in_file_order<'a>(table: &'a DeTable<'a>) -> Vec<(&'a Spanned<DeSt
     entries
 }
 
-fn unknown_key(key: &Spanned<DeString<'_>>, home: &'static Home, path: &str) -> Problem {
-    let message = format!("unknown key `{}` in {}", key.get_ref().escape_debug(), keys::title(path));
+/// The brackets of the header that a value at the top level has, if it has one.
+fn headed(value: &DeValue<'_>) -> Option<[&'static str; 2]> {
+    match value {
+        DeValue::Table(_) => Some(["[", "]"]),
+        DeValue::Array(array) if !array.is_empty() && array.iter().all(|value| value.get_ref().is_table()) => Some(["[[", "]]"]),
+        _ => None,
+    }
+}
+
+fn unknown_key(key: &Spanned<DeString<'_>>, headed: Option<[&str; 2]>, home: &'static Home, path: &str) -> Problem {
+    let name = key.get_ref().escape_debug();
+    let message = match headed {
+        Some([open, close]) if path.is_empty() => format!("unknown table {open}{name}{close}"),
+        _ if std::ptr::eq(home, &keys::REFERENCE) => format!("unknown key `{name}` in `{path}`"),
+        _ => format!("unknown key `{name}` in {}", keys::title(path)),
+    };
     let problem = Problem::error(Code::UnknownKey, &key.span(), message);
+    if let Some(here) = meant::elsewhere(key.get_ref(), if std::ptr::eq(home, &keys::REFERENCE) { "reference" } else { path }) {
+        return problem.label(here);
+    }
     match keys::meant(key.get_ref(), home, path) {
+        Meant::Spelled(table) if path.is_empty() => problem.label(format!("did you mean {}?", keys::title(table))),
         Meant::Elsewhere(title) => problem.label(format!("belongs in {title}")),
+        Meant::Nothing if std::ptr::eq(home, &keys::ENDPOINT) && headed.is_some() => {
+            problem.label("an endpoint's name has no dots, and its tables are known")
+        }
         Meant::Nothing => problem.help(format!("there are {}", home.names().collect::<Vec<_>>().join(", "))),
         Meant::Spelled(key) => problem.label(format!("did you mean `{key}`?")),
     }

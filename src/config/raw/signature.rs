@@ -15,6 +15,7 @@ use crate::{
         problems::{Code, Problem, Problems},
         secrets::Text,
         source::Span,
+        template,
     },
     sign::{self, MessageAlgorithm, MessageScheme, Recipe, Scheme},
 };
@@ -39,6 +40,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Vec<Signature>>> 
 }
 
 fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature> {
+    if let Some(name) = node.value.as_str().filter(|name| Scheme::preset(name).is_ok()) {
+        return node.wrong("a table", format!("write {{ scheme = \"{name}\", secrets = […] }}"), problems);
+    }
     let mut section = Section::open(node, &keys::SIGNATURE, path.to_owned(), problems)?;
     let secrets = section.require("secrets", some(text));
     let name = section.require("scheme", scheme_name)?;
@@ -47,7 +51,8 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
             let message = format!("`{key}` does not belong to the scheme `{}`", name.value);
             let owner = if key == "key_id" { "http-message" } else { "hmac" };
             let help = format!("scheme = \"{owner}\" has it");
-            section.problems.push(Problem::error(Code::Conflict, &node.span, message).help(help));
+            let problem = Problem::error(Code::Conflict, &node.span, message).help(help);
+            section.problems.push(problem.beside(Some(&name.span), "the scheme"));
         }
     }
     let recipe = match &*name.value {
@@ -80,12 +85,12 @@ pub(super) fn schemes() -> Vec<&'static str> {
 }
 
 fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
-    let signed = section.require("signed", template);
+    let signed = section.require("signed", filled_in);
     let headers = section.require("headers", headers);
     let algorithm = section.read("algorithm", named(sign::Algorithm::NAMES));
     let encoding = section.read("encoding", named(sign::Encoding::NAMES));
     let key = section.read("key", named(sign::KeyForm::NAMES));
-    let each = section.read("each", template);
+    let each = section.read("each", filled_in);
     let join = section.read("join", string);
     if let Some(signed) =
         signed.as_ref().filter(|signed: &&At<sign::Template<sign::Signed>>| !signed.value.uses(sign::Signed::Body))
@@ -124,7 +129,7 @@ fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(HeaderName, 
         if name.is_err() {
             problems.push(Problem::error(Code::BadValue, &key.span(), "bad name for a header"));
         }
-        match (name, template(&Node::of(key, value), problems)) {
+        match (name, filled_in(&Node::of(key, value), problems)) {
             (Ok(name), Some(template)) => headers.push((name, template)),
             _ => complete = false,
         }
@@ -132,11 +137,14 @@ fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(HeaderName, 
     complete.then_some(headers)
 }
 
-fn template<P: sign::Placeholder>(node: &Node<'_>, problems: &mut Problems) -> Option<sign::Template<P>> {
+fn filled_in<P: sign::Placeholder>(node: &Node<'_>, problems: &mut Problems) -> Option<sign::Template<P>> {
     let text = string(node, problems)?;
     match sign::Template::parse(&text) {
         Ok(template) => Some(template),
-        Err(error) => node.bad(error.to_string(), problems),
+        Err(error) => {
+            problems.push(template::problem(&node.span, &text, &error, problems));
+            None
+        }
     }
 }
 

@@ -19,6 +19,14 @@ use crate::config::{
 pub(super) fn string(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     match node.value {
         DeValue::String(text) => Some(text.to_string()),
+        DeValue::Float(_) | DeValue::Integer(_) => {
+            node.wrong("a string", format!("write \"{}\"", node.written().unwrap_or_default()), problems)
+        }
+        DeValue::Array(array) => {
+            let only = array.iter().next().filter(|_| array.len() == 1).map(|value| Node::element(node.key, value));
+            let label = only.and_then(|only| only.written()).map(|written| format!("write {written}"));
+            node.wrong("a string", label.unwrap_or_default(), problems)
+        }
         _ => node.wrong_type("a string", problems),
     }
 }
@@ -35,13 +43,28 @@ pub(super) fn path(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
 }
 
 pub(super) fn flag(node: &Node<'_>, problems: &mut Problems) -> Option<bool> {
-    node.value.as_bool().or_else(|| node.wrong_type("true or false", problems))
+    let meant = match node.value {
+        DeValue::Boolean(flag) => return Some(*flag),
+        DeValue::Integer(number) if number.as_str() == "1" => "write true",
+        DeValue::Integer(number) if number.as_str() == "0" => "write false",
+        DeValue::String(text) => match &*text.to_lowercase() {
+            "true" | "yes" | "on" => "write true",
+            "false" | "no" | "off" => "write false",
+            _ => "",
+        },
+        _ => "",
+    };
+    node.wrong("true or false", meant.to_owned(), problems)
 }
 
 pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&Node<'_>, &mut Problems) -> Option<u64> {
     move |node, problems| {
         let DeValue::Integer(number) = node.value else {
-            return node.wrong_type("a whole number", problems);
+            let text = node.written().unwrap_or_default();
+            let (digits, fraction) = text.trim_matches('"').split_once('.').unwrap_or((text.trim_matches('"'), ""));
+            let whole = digits.parse::<u64>().ok().filter(|_| fraction.bytes().all(|byte| byte == b'0'));
+            let label = whole.map(|number| format!("write {number}")).unwrap_or_default();
+            return node.wrong("a whole number", label, problems);
         };
         let number = u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number));
         number.or_else(|| node.bad(format!("must be from {} to {}", range.start(), range.end()), problems))
@@ -113,7 +136,8 @@ pub(super) fn list<'a, T>(
 ) -> impl Fn(&Node<'a>, &mut Problems) -> Option<Vec<At<T>>> {
     move |node, problems| {
         let Some(array) = node.value.as_array() else {
-            return node.wrong_type("a list", problems);
+            let label = node.written().map(|written| format!("write [{written}]"));
+            return node.wrong("a list", label.unwrap_or_default(), problems);
         };
         let nodes = array.iter().map(|value| Node::element(node.key, value));
         Some(nodes.filter_map(|node| Some(At { value: read(&node, problems)?, span: node.span })).collect())
@@ -135,6 +159,7 @@ pub(super) fn text(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
     match node.value {
         DeValue::String(_) => filled(node, problems).map(Text::Literal),
         DeValue::Table(_) => reference(node, problems),
+        DeValue::Array(_) | DeValue::Float(_) | DeValue::Integer(_) => filled(node, problems).map(Text::Literal),
         _ => node.wrong_type("a string, or one of { env = … }, { file = … }, { credential = … }", problems),
     }
 }
@@ -145,6 +170,7 @@ fn reference(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
     let file = section.read("file", path).map(|at| Text::File(at.value));
     let credential = section.read("credential", filled).map(|at| Text::Credential(at.value));
     match keys::REFERENCE.names().filter(|key| section.has(key)).count() {
+        0 if section.has_unknown() => None,
         1 => env.or(file).or(credential),
         _ => node.bad("write exactly one of `env`, `file` and `credential`", problems),
     }
@@ -154,9 +180,9 @@ fn reference(node: &Node<'_>, problems: &mut Problems) -> Option<Text> {
 pub(super) fn quantity<'a>(node: &Node<'a>, kind: &units::Kind, problems: &mut Problems) -> Option<&'a str> {
     match node.value {
         DeValue::String(text) => Some(text),
-        DeValue::Integer(number) => {
+        DeValue::Float(_) | DeValue::Integer(_) => {
             let message = format!("`{}` is a number without a unit", node.key);
-            let label = format!("write \"{}{}\"", number.as_str(), kind.usual);
+            let label = kind.with_unit(&node.written().unwrap_or_default());
             problems.push(Problem::error(Code::WrongType, &node.span, message).label(label));
             None
         }

@@ -17,6 +17,7 @@ use crate::{
         raw::{self, At},
         secrets::Text,
         source::Span,
+        template,
     },
     endpoint::{Auth, HeaderPlaceholder, HeaderText, OAuth2, Target},
     envelope::Envelope,
@@ -64,7 +65,7 @@ pub(super) fn resolve(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &
 
 /// Which header is written by whom.
 struct Written {
-    names: Vec<(HeaderName, &'static str)>,
+    names: Vec<(HeaderName, &'static str, Option<Span>)>,
     /// Every `ce-…` header is the event's own.
     takes_attributes: bool,
 }
@@ -72,25 +73,26 @@ struct Written {
 impl Written {
     fn of_every_endpoint(trace: bool) -> Written {
         let names = if trace { ALWAYS.iter().chain(TRACE) } else { ALWAYS.iter().chain(&[]) };
-        let names = names.map(|name| (HeaderName::from_static(name), "sidehook itself")).collect();
+        let names = names.map(|name| (HeaderName::from_static(name), "sidehook itself", None)).collect();
         Written { names, takes_attributes: false }
     }
 
     fn replaceable(&mut self, name: &HeaderName) {
-        self.names.retain(|(written, by)| written != name || *by != "sidehook itself");
+        self.names.retain(|(written, by, _)| written != name || *by != "sidehook itself");
     }
 
     /// Notes that `by` writes the header, unless another does.
     fn claim(&mut self, name: &HeaderName, by: &'static str, span: &Span, scope: &mut Scope<'_>) -> bool {
         let is_attribute = self.takes_attributes && name.as_str().starts_with("ce-");
-        let other = self.names.iter().find(|(written, _)| written == name).map(|(_, other)| *other);
-        let Some(other) = other.or(is_attribute.then_some("`envelope`")) else {
-            self.names.push((name.clone(), by));
+        let other = self.names.iter().find(|(written, ..)| written == name).map(|(_, other, place)| (*other, place.as_ref()));
+        let Some((other, place)) = other.or(is_attribute.then_some(("`envelope`", None))) else {
+            self.names.push((name.clone(), by, Some(span.clone())));
             return true;
         };
         // Twice in `headers` was reported where it was read.
         if (other, by) != ("`headers`", "`headers`") {
             let problem = Problem::error(Code::Conflict, span, format!("the header `{name}` is already written by {other}"));
+            let problem = problem.beside(place, "written here");
             scope.problems.push(if *name == header::CONTENT_TYPE { problem.help("`content_type` sets it") } else { problem });
         }
         false
@@ -215,7 +217,7 @@ fn header_text(typed: &raw::Header, secrets: &mut Vec<Secret>, scope: &mut Scope
     let template: Template<HeaderPlaceholder> = match Template::parse(text.expose()) {
         Ok(template) => template,
         Err(error) => {
-            scope.error(Code::BadValue, span, error.to_string());
+            scope.problems.push(template::problem(span, text.expose(), &error, &scope.problems));
             return None;
         }
     };

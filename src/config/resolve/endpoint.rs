@@ -17,7 +17,7 @@ use crate::{
         secrets::Text,
     },
     encode::{self, Shape},
-    endpoint::{Auth, Bounds, Digest, Endpoint, Http, Network, OAuth2, Proxy, Success, Target, Tls, WhenFull},
+    endpoint::{Auth, Bounds, Digest, Endpoint, Http, Network, OAuth2, Proxy, Success, Target, TargetError, Tls, WhenFull},
     envelope::Envelope,
     event::cloud,
     retry,
@@ -36,7 +36,8 @@ pub(super) fn resolve(
     if let Some(root) =
         own.xml_root.as_ref().filter(|_| !typed.broken && or(&typed.format, raw::Format::Json) != raw::Format::Xml)
     {
-        scope.error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
+        let problem = Problem::error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
+        scope.problems.push(problem.beside(typed.format.as_ref().map(|at| &at.span), "the format"));
     }
     scope.secrets.revealed = Sha256::new();
     let mut secrets = Vec::new();
@@ -52,8 +53,9 @@ pub(super) fn resolve(
     };
     let id = id(name, typed);
     let span = typed.id.as_ref().map_or(&name.span, |id| &id.span);
-    if let Some(other) = scope.ids.insert(id.clone(), name.value.clone()) {
-        scope.error(Code::Duplicate, span, format!("the endpoint `{other}` has the same id"));
+    if let Some((other, place)) = scope.ids.insert(id.clone(), (name.value.clone(), span.clone())) {
+        let problem = Problem::error(Code::Duplicate, span, format!("the endpoint `{other}` has the same id"));
+        scope.problems.push(problem.beside(Some(&place), "first here"));
     }
     Some(Endpoint {
         name: Arc::from(&*name.value),
@@ -99,9 +101,28 @@ fn target(typed: &raw::Endpoint, secrets: &mut Vec<Secret>, scope: &mut Scope<'_
             Some(target)
         }
         Err(error) => {
-            scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(error.to_string()));
+            let label = url_for(url, &error, scope).unwrap_or_else(|| error.to_string());
+            scope.problems.push(Problem::error(Code::BadValue, &url.span, "bad value for `url`").label(label));
             None
         }
+    }
+}
+
+/// What to write in place of a URL that is none, where that can be told and is no secret.
+fn url_for(url: &At<Text>, error: &TargetError, scope: &Scope<'_>) -> Option<String> {
+    let Text::Literal(text) = &url.value else { return None };
+    if *error != TargetError::NotAbsolute || scope.problems.hides(&url.span) {
+        return None;
+    }
+    match text.split_once("://") {
+        Some((scheme, _)) => {
+            let near = raw::nearest(scheme, ["http", "https"].into_iter()).filter(|near| !scheme.eq_ignore_ascii_case(near));
+            near.map(|near| format!("did you mean {near}://…?"))
+        }
+        None if text.contains('.') && !text.starts_with(['/', '.']) && !text.contains([' ', '"']) => {
+            Some(format!("write \"https://{text}\""))
+        }
+        None => None,
     }
 }
 
@@ -118,7 +139,8 @@ fn connected(
         _ => None,
     };
     let uses_tls = target.tls || tokens.is_some_and(|tokens| tokens.target.tls);
-    let settings = tls::resolve(&own.tls, &typed.tls, uses_tls, scope);
+    let url = typed.url.as_ref().map(|url| &url.span);
+    let settings = tls::resolve(&own.tls, &typed.tls, (uses_tls, url), scope);
     let (http, network) = (or(&typed.http, Http::Auto), or(&typed.network, Network::Any));
     let auth = match tokens {
         None => auth,
@@ -140,7 +162,9 @@ fn connected(
     secrets.extend(proxy.iter().flat_map(|proxy| proxy::secrets_of(proxy)));
     let header = typed.headers.iter().find(|header| header.name.value == header::PROXY_AUTHORIZATION);
     if let Some(header) = header.filter(|_| proxy.as_ref().is_some_and(|proxy| proxy.authorization.is_some())) {
-        scope.error(Code::Conflict, &header.name.span, "the header `proxy-authorization` is already written by `proxy`");
+        let message = "the header `proxy-authorization` is already written by `proxy`";
+        let problem = Problem::error(Code::Conflict, &header.name.span, message);
+        scope.problems.push(problem.beside(typed.proxy.as_ref().map(|proxy| &proxy.span), "written here"));
     }
     (Target { proxy, ..target }, auth)
 }
@@ -171,7 +195,8 @@ fn proxy_of(typed: &raw::Endpoint, target: &Target, scope: &mut Scope<'_>) -> Op
     }?;
     if let Some(at) = typed.network.as_ref().filter(|network| network.value == Network::Public) {
         let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {found}"));
-        scope.problems.push(problem.label("only a proxy knows what it connects to").help("`proxy = \"none\"` dials directly"));
+        let problem = problem.label("only a proxy knows what it connects to").help("`proxy = \"none\"` dials directly");
+        scope.problems.push(problem.beside(typed.proxy.as_ref().map(|proxy| &proxy.span), "the proxy"));
     }
     Some(Arc::new(found))
 }
@@ -200,8 +225,8 @@ fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
     };
     let envelope = or(&typed.envelope, Envelope::Event);
     if let Some(at) = typed.envelope.as_ref().filter(|_| envelope.is_json_only() && format != encode::Format::Json) {
-        let message = "the CloudEvents envelopes go with `format = \"json\"` only";
-        scope.error(Code::Conflict, &at.span, message);
+        let problem = Problem::error(Code::Conflict, &at.span, "the CloudEvents envelopes go with `format = \"json\"` only");
+        scope.problems.push(problem.beside(typed.format.as_ref().map(|at| &at.span), "the format"));
     }
     let own = if envelope == Envelope::CloudEvents { cloud::MEDIA_TYPE } else { format.content_type() };
     let content_type = or(&typed.content_type, HeaderValue::from_static(own));

@@ -45,6 +45,7 @@ fn help(error: &Error, library: &Library) -> Option<String> {
         Error::Recursive { .. } | Error::Refused { .. } => {
             Some("`map`, `reduce`, `..`, `walk` and `limit` go through what an event has, and end".to_owned())
         }
+        Error::Syntax { expected, .. } if expected.ends_with("not `'`") => Some("jq has a text in double quotes".to_owned()),
         Error::Deep { .. } => Some("a list, as in `IN(\"a\", \"b\")`, may have any length".to_owned()),
         _ => None,
     }

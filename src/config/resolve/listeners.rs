@@ -47,7 +47,8 @@ pub(super) fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
     for (key, span) in of_socket.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         if address.tcp().is_some() {
             let problem = Problem::error(Code::Conflict, span, format!("`{key}` goes with a Unix socket only"));
-            scope.problems.push(problem.help("listen on one: address = \"unix:/run/sidehook.sock\""));
+            let problem = problem.help("listen on one: address = \"unix:/run/sidehook.sock\"");
+            scope.problems.push(problem.beside(typed.address.as_ref().map(|at| &at.span), "this is TCP"));
         }
     }
     Listen {
@@ -73,7 +74,8 @@ pub(super) fn admin(file: &raw::File, listen: &Listen, scope: &mut Scope<'_>) ->
     let admin = opened(typed, scope)?;
     let is_taken = admin.address == listen.address && admin.address.tcp().is_none_or(|address| address.port() != 0);
     if let Some(address) = typed.address.as_ref().filter(|_| is_taken) {
-        scope.error(Code::Conflict, &address.span, "events come in at this address already");
+        let problem = Problem::error(Code::Conflict, &address.span, "events come in at this address already");
+        scope.problems.push(problem.beside(file.listen.address.as_ref().map(|at| &at.span), "here"));
     }
     Some(admin)
 }

@@ -92,8 +92,8 @@ struct Scope<'a> {
     problems: Problems,
     /// Endpoints with equal shapes share one, and with it their bodies.
     shapes: HashSet<Arc<Shape>>,
-    /// The endpoints' names by their ids.
-    ids: HashMap<String, String>,
+    /// The endpoints' names, and where these or the ids stand, by their ids.
+    ids: HashMap<String, (String, Span)>,
     /// How many bytes a secret has, by where its place in the file begins.
     lengths: HashMap<usize, usize>,
     /// Made when the first expression asks for it.
@@ -191,6 +191,7 @@ fn routes(file: &raw::File, scope: &mut Scope<'_>) -> Vec<Route> {
             match places.get(&*name.value) {
                 Some(place) if to.contains(place) => {}
                 Some(place) => to.push(*place),
+                None if !file.endpoints_known => {}
                 None => scope.problems.push(unknown_endpoint(name, file)),
             }
         }
@@ -231,6 +232,8 @@ fn unknown_endpoint(name: &At<String>, file: &raw::File) -> Problem {
     let names = || file.endpoints.iter().map(|(name, _)| &*name.value);
     match raw::nearest(&name.value, names()) {
         Some(near) => problem.label(format!("did you mean \"{near}\"?")),
+        None if file.endpoints.is_empty() => problem.help(format!("[endpoints.{}] makes one", name.value.escape_debug())),
+        None if file.endpoints.len() == 1 => problem.help(format!("there is only {}", names().collect::<String>())),
         None if file.endpoints.len() <= 12 => problem.help(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
         None => problem,
     }

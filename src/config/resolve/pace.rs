@@ -7,6 +7,8 @@ use crate::{
     config::{
         problems::{Code, Problem},
         raw::{self, At, Order},
+        secrets::Text,
+        source::Span,
     },
     endpoint::{Batch, Breaker, HeaderPlaceholder, Pace, Sequence},
     envelope::Envelope,
@@ -36,9 +38,10 @@ pub(super) fn pace(typed: &raw::Pace) -> Pace {
 /// The batch that is asked for, if the rest of the endpoint goes with one.
 pub(super) fn batch(name: &At<String>, typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Option<Batch> {
     let At { value: Some(batch), span } = typed.pace.batch.as_ref()? else { return None };
-    for against in objections(typed) {
+    for (against, place) in objections(typed) {
         let message = format!("`batch` does not go with {against} (endpoints.{})", name.value);
-        scope.problems.push(Problem::error(Code::Conflict, span, message).help("`batch = false` sends events one by one"));
+        let problem = Problem::error(Code::Conflict, span, message).help("`batch = false` sends events one by one");
+        scope.problems.push(problem.beside(place, "this is against it"));
     }
     Some(Batch {
         max_events: bytes(or(&batch.max_events, 100)),
@@ -47,32 +50,38 @@ pub(super) fn batch(name: &At<String>, typed: &raw::Endpoint, scope: &mut Scope<
     })
 }
 
-fn objections(typed: &raw::Endpoint) -> Vec<String> {
+/// What is against a batch, and where it stands.
+fn objections(typed: &raw::Endpoint) -> Vec<(String, Option<&Span>)> {
     let mut against = Vec::new();
+    let format = typed.format.as_ref().map(|at| &at.span);
     match or(&typed.format, raw::Format::Json) {
-        raw::Format::Form => against.push("`format = \"form\"`: a batch is a JSON array".to_owned()),
+        raw::Format::Form => against.push(("`format = \"form\"`: a batch is a JSON array".to_owned(), format)),
         raw::Format::Json => {}
-        raw::Format::Xml => against.push("`format = \"xml\"`: a batch is a JSON array".to_owned()),
+        raw::Format::Xml => against.push(("`format = \"xml\"`: a batch is a JSON array".to_owned(), format)),
     }
+    let envelope = typed.envelope.as_ref().map(|at| &at.span);
     match or(&typed.envelope, Envelope::Event) {
         Envelope::CloudEventsBinary => {
-            against.push("`envelope = \"cloudevents-binary\"`, whose headers are about one event".to_owned());
+            let why = "`envelope = \"cloudevents-binary\"`, whose headers are about one event";
+            against.push((why.to_owned(), envelope));
         }
-        Envelope::Md5 => against.push("`envelope = \"md5\"`, which is about one event".to_owned()),
+        Envelope::Md5 => against.push(("`envelope = \"md5\"`, which is about one event".to_owned(), envelope)),
         Envelope::CloudEvents | Envelope::Event | Envelope::None | Envelope::Standard => {}
     }
-    for header in typed.headers.iter().filter(|header| header.value.value.is_literal()) {
-        let crate::config::secrets::Text::Literal(text) = &header.value.value else { continue };
+    for header in &typed.headers {
+        let Text::Literal(text) = &header.value.value else { continue };
         let Ok(template) = Template::<HeaderPlaceholder>::parse(text) else { continue };
         for (word, placeholder) in [("{type}", HeaderPlaceholder::Type), ("{time}", HeaderPlaceholder::Time)] {
             if template.uses(placeholder) {
-                against.push(format!("`{word}` in the header `{}`: a batch has neither type nor time", header.name.value));
+                let why = format!("`{word}` in the header `{}`: a batch has neither type nor time", header.name.value);
+                against.push((why, Some(&header.value.span)));
             }
         }
     }
     for signature in typed.signatures.iter().flat_map(|signatures| &signatures.value) {
         if signature.recipe.uses_type() {
-            against.push("a signature that tells the event's type, as `github` does".to_owned());
+            let why = "a signature that tells the event's type, as `github` does";
+            against.push((why.to_owned(), Some(&signature.span)));
         }
     }
     against

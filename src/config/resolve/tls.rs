@@ -15,14 +15,20 @@ use crate::{
     sign::Secret,
 };
 
-/// The settings, if there are any; `uses_tls` says whether the URL does.
-pub(super) fn resolve(own: &raw::Tls, typed: &raw::Tls, uses_tls: bool, scope: &mut Scope<'_>) -> Option<Arc<Tls>> {
+/// The settings, if there are any; `uses_tls` says whether the URL at `url` does.
+pub(super) fn resolve(
+    own: &raw::Tls,
+    typed: &raw::Tls,
+    (uses_tls, url): (bool, Option<&Span>),
+    scope: &mut Scope<'_>,
+) -> Option<Arc<Tls>> {
     if !uses_tls {
         let spans = [own.ca.as_ref().map(|at| &at.span), own.certificate.as_ref().map(|at| &at.span)];
         let spans = spans.into_iter().chain([own.key.as_ref().map(|at| &at.span), own.server_name.as_ref().map(|at| &at.span)]);
         // An inherited setting is for others.
         if let Some(span) = spans.flatten().next() {
-            scope.error(Code::Conflict, span, "`tls` goes with an https:// URL only");
+            let problem = Problem::error(Code::Conflict, span, "`tls` goes with an https:// URL only");
+            scope.problems.push(problem.beside(url, "the URL"));
         }
         return None;
     }

@@ -2,14 +2,15 @@
 
 use super::*;
 
-/// As `3:7 code: message: label`, in the file's order.
+/// As `3:7 code: message: label (line: label of the second place)`, in the file's order.
 fn warnings_in(source: &str, outside: &Outside) -> Vec<String> {
     let config =
         parse(source, Path::new("conf/sidehook.toml"), outside).unwrap_or_else(|problems| panic!("{source}\n{problems}"));
     let line = |problem: &Problem| {
         let (line, column) = problem.span.as_ref().map_or((0, 0), |span| config.warnings.position(span));
         let label = problem.label.as_ref().map(|label| format!(": {label}")).unwrap_or_default();
-        format!("{line}:{column} {}: {}{label}", problem.code.as_str(), problem.message)
+        let beside = problem.beside.as_ref().map(|(span, label)| format!(" ({}: {label})", config.warnings.position(span).0));
+        format!("{line}:{column} {}: {}{label}{}", problem.code.as_str(), problem.message, beside.unwrap_or_default())
     };
     config.warnings.iter().map(line).collect()
 }
@@ -40,12 +41,12 @@ fn warnings_of(keys: &str) -> Vec<String> {
 fn routes_that_change_nothing_are_told() {
     let endpoints = "endpoints.a.url = \"https://a.example/\"\nendpoints.b.url = \"https://b.example/\"\n";
     let nothing = "selects-nothing: this route selects no event: its `!` patterns take away all that the others select";
-    let shadowed = "shadowed: this route changes nothing: all its endpoints get these events by an earlier one";
+    let shadowed = "shadowed: this route changes nothing: all its endpoints get these events by earlier routes";
     for (routes, expected) in [
         (&["'a.*', '!a.**' | 'a', 'b'"][..], vec![format!("4:8 {nothing}")]),
         (&["'a.*', '!a.b' | 'a', 'b'"], vec![]),
-        (&["'**' | 'a', 'b'", "'a.*' | 'b'"], vec![format!("8:8 {shadowed}: see line 4")]),
-        (&["'**' | 'a'", "'**' | 'b'", "'x' | 'b', 'a'"], vec![format!("12:8 {shadowed}: see lines 4 and 8")]),
+        (&["'**' | 'a', 'b'", "'a.*' | 'b'"], vec![format!("8:8 {shadowed} (4: by this one)")]),
+        (&["'**' | 'a'", "'**' | 'b'", "'x' | 'b', 'a'"], vec![format!("12:8 {shadowed} (4: by this one and 1 more)")]),
         (&["'a.*' | 'a', 'b'", "'a.**' | 'b'"], vec![]),
         (&["'**' | 'a'", "'x' | 'a', 'b'"], vec![]),
         (&["'a', 'b' | 'a', 'b', 'a'"], vec!["5:17 duplicate: the route names the endpoint `a` twice: once is enough".into()]),

@@ -1,5 +1,6 @@
 //! What a config says, once it is read.
 
+mod broken;
 mod difference;
 mod keys;
 mod meaning;
