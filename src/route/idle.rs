@@ -122,14 +122,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        route::{Pattern, Table},
+        route::{
+            Table,
+            tests::{route, texts},
+        },
         transform::Library,
     };
-
-    fn route(patterns: &[impl AsRef<str>], to: &[usize]) -> Route {
-        let patterns = patterns.iter().map(|pattern| Pattern::parse(pattern.as_ref()).unwrap()).collect();
-        Route { name: None, patterns, when: None, transform: None, to: to.to_vec(), active: true }
-    }
 
     fn when(source: &str, route: Route) -> Route {
         Route { when: Some(Arc::new(Library::new().compile(source).unwrap())), ..route }
@@ -217,15 +215,8 @@ mod tests {
             let routes: Vec<Route> = routes.iter().map(|(patterns, to)| route(patterns, to)).collect();
             let found = idle(&routes);
             let table = Table::new(routes.clone());
-            let segments = ["a", "b", "x"];
-            let mut types: Vec<String> = segments.map(String::from).to_vec();
-            let mut longer = types.clone();
-            for _ in 0..4 {
-                longer = longer.iter().flat_map(|text| segments.map(|segment| format!("{text}.{segment}"))).collect();
-                types.extend(longer.clone());
-            }
             let chosen: HashSet<usize> =
-                types.iter().flat_map(|text| table.select(text, |_, _| true)).map(|choice| choice.route).collect();
+                texts(&["a", "b", "x"], 5).iter().flat_map(|text| table.select(text, |_, _| true)).map(|choice| choice.route).collect();
             for at in 0..routes.len() {
                 // With patterns this short what a route is chosen for shows in short types.
                 prop_assert_eq!(found.iter().any(|(idle, _)| *idle == at), !chosen.contains(&at), "{}: {:?}", at, found);

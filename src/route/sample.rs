@@ -178,11 +178,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event;
+    use crate::{
+        event,
+        route::tests::{self, texts},
+    };
 
     fn route(patterns: &[impl AsRef<str>]) -> Route {
-        let patterns = patterns.iter().map(|pattern| Pattern::parse(pattern.as_ref()).unwrap()).collect();
-        Route { name: None, patterns, when: None, transform: None, to: Vec::new(), active: true }
+        tests::route(patterns, &[])
     }
 
     fn found(patterns: &[&str], others: &[&[&str]]) -> Sample {
@@ -254,19 +256,6 @@ mod tests {
         }
     }
 
-    /// All types of at most four segments of these.
-    fn short_types() -> Vec<String> {
-        let segments = ["", "a", "b", "x"];
-        let mut types: Vec<String> = segments.map(String::from).to_vec();
-        let mut longer = types.clone();
-        for _ in 0..3 {
-            longer = longer.iter().flat_map(|text| segments.map(|segment| format!("{text}.{segment}"))).collect();
-            types.extend(longer.clone());
-        }
-        types.retain(|text| event::is_type(text));
-        types
-    }
-
     proptest! {
         #[test]
         fn it_says_what_trying_all_short_types_says(
@@ -275,7 +264,7 @@ mod tests {
             let routes: Vec<Route> = routes.iter().map(|patterns| route(patterns)).collect();
             let others: Vec<&Route> = routes[1..].iter().collect();
             let wanted = |text: &&String| routes[0].matches(text) && !others.iter().any(|other| other.matches(text));
-            let short = short_types();
+            let short: Vec<String> = texts(&["", "a", "b", "x"], 4).into_iter().filter(|text| event::is_type(text)).collect();
             for found in [
                 sample(&routes[0], &others, "x", &mut MOST_FOR_ONE.clone()),
                 search(&routes[0], &others, "x", &mut MOST_FOR_ONE.clone()),
