@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path},
 };
 
-use super::Reading;
+use super::Evidence;
 use crate::config::{
     Look,
     problems::{Code, Problem, Problems, Severity},
@@ -14,16 +14,16 @@ use crate::config::{
     source::Span,
 };
 
-pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
-    state_folder(reading, problems);
-    let mounts = (reading.outside.mounts)();
-    let look = |path: &Path| (reading.outside.look)(path);
-    if look(reading.path).is_some_and(|look| mounts.contains(&look.path)) {
+pub(super) fn warn(evidence: &Evidence<'_>, problems: &mut Problems) {
+    state_folder(evidence, problems);
+    let mounts = (evidence.outside.mounts)();
+    let look = |path: &Path| (evidence.outside.look)(path);
+    if look(evidence.path).is_some_and(|look| mounts.contains(&look.path)) {
         let problem = Problem::whole(Code::MountedFile, "the config file is mounted by itself, without its folder");
         problems.push(Problem { severity: Severity::Warning, ..problem.help(MOUNT_THE_FOLDER) });
     }
-    let directory = reading.path.parent().unwrap_or(Path::new(""));
-    for (path, span) in secret_files(reading) {
+    let directory = evidence.path.parent().unwrap_or(Path::new(""));
+    for (path, span) in secret_files(evidence) {
         let Some(look) = look(&directory.join(path)).filter(|look| !is_kept_by_a_runtime(look)) else { continue };
         if look.is_open_to_all {
             let problem = Problem::warning(Code::ReadableSecret, span, "every user of this machine can read this secret");
@@ -36,20 +36,17 @@ pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
     }
 }
 
-fn state_folder(reading: &Reading<'_>, problems: &mut Problems) {
-    let Err(error) = (reading.outside.folder)(&reading.state.directory) else { return };
-    let message = format!("this user cannot write to the state folder {}: {error}", reading.state.directory.display());
-    let span = reading.file.state.directory.as_ref().map(|directory| directory.span.clone());
+fn state_folder(evidence: &Evidence<'_>, problems: &mut Problems) {
+    let Err(error) = (evidence.outside.folder)(&evidence.state.directory) else { return };
+    let message = format!("this user cannot write to the state folder {}: {error}", evidence.state.directory.display());
+    let span = evidence.file.state.directory.as_ref().map(|directory| directory.span.clone());
     problems.push(Problem { span, severity: Severity::Warning, ..Problem::whole(Code::StateFolder, message) });
 }
 
 /// Every file that a secret is in, once, as it is named.
-fn secret_files<'a>(reading: &Reading<'a>) -> impl Iterator<Item = (&'a String, &'a Span)> {
-    let listen = reading.file.listen.token.iter();
-    let admin = reading.file.admin.iter().filter_map(|admin| admin.token.as_ref());
-    let tokens = listen.chain(admin).flat_map(|tokens| &tokens.value);
+fn secret_files<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = (&'a String, &'a Span)> {
     let mut seen = HashSet::new();
-    tokens.chain(reading.tables().flat_map(texts)).filter_map(move |at| match &at.value {
+    evidence.tokens().chain(evidence.tables().flat_map(texts)).filter_map(move |at| match &at.value {
         Text::File(path) if seen.insert(path) => Some((path, &at.span)),
         _ => None,
     })

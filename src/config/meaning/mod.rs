@@ -18,11 +18,12 @@ use super::{
     Outside, State,
     problems::Problems,
     raw::{self, At},
+    secrets::Text,
 };
 use crate::{endpoint::Endpoint, route::Route};
 
-/// A config that has no errors.
-pub(super) struct Reading<'a> {
+/// What there is to judge a config by that has no errors.
+pub(super) struct Evidence<'a> {
     pub(super) path: &'a Path,
     pub(super) file: &'a raw::File,
     pub(super) state: &'a State,
@@ -35,21 +36,28 @@ pub(super) struct Reading<'a> {
 }
 
 /// Warns of all there is to warn of.
-pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
-    routes::warn(reading, problems);
-    secrets::warn(reading, problems);
-    for endpoint in reading.endpoints().filter(|endpoint| endpoint.made.active) {
+pub(super) fn warn(evidence: &Evidence<'_>, problems: &mut Problems) {
+    routes::warn(evidence, problems);
+    secrets::warn(evidence, problems);
+    for endpoint in evidence.endpoints().filter(|endpoint| endpoint.made.active) {
         trust::warn(&endpoint, problems);
         retries::warn(&endpoint, problems);
     }
-    files::warn(reading, problems);
+    files::warn(evidence, problems);
 }
 
-impl<'a> Reading<'a> {
+impl<'a> Evidence<'a> {
     fn endpoints(&self) -> impl Iterator<Item = Both<'a>> {
         let defaults = &self.file.defaults;
         let typed = self.file.endpoints.iter().map(|(_, own)| own);
         typed.zip(self.endpoints).map(move |(own, made)| Both { own, defaults, made })
+    }
+
+    /// Those of both listeners.
+    fn tokens(&self) -> impl Iterator<Item = &'a At<Text>> {
+        let listen = self.file.listen.token.iter();
+        let admin = self.file.admin.iter().filter_map(|admin| admin.token.as_ref());
+        listen.chain(admin).flat_map(|tokens| &tokens.value)
     }
 
     /// Every table of an endpoint's settings that was typed.

@@ -1,6 +1,6 @@
 //! Secrets that stand in the file, or are too short.
 
-use super::Reading;
+use super::Evidence;
 use crate::{
     config::{
         problems::{Code, Problem, Problems},
@@ -11,20 +11,19 @@ use crate::{
     sign::{KeyForm, MessageAlgorithm, Recipe},
 };
 
-pub(super) fn warn(reading: &Reading<'_>, problems: &mut Problems) {
-    for table in reading.tables() {
+pub(super) fn warn(evidence: &Evidence<'_>, problems: &mut Problems) {
+    for table in evidence.tables() {
         literal_headers(table, problems);
         literal_in_url(table, problems);
         for signature in table.signatures.iter().flat_map(|signatures| &signatures.value) {
             for secret in &signature.secrets {
-                let length = reading.lengths.get(&secret.span.start);
+                let length = evidence.lengths.get(&secret.span.start);
                 short(length.map(|length| key_length(&signature.recipe, *length)), secret, problems);
             }
         }
     }
-    let tokens = [reading.file.listen.token.as_ref(), reading.file.admin.as_ref().and_then(|admin| admin.token.as_ref())];
-    for token in tokens.into_iter().flatten().flat_map(|tokens| &tokens.value) {
-        short(reading.lengths.get(&token.span.start).copied(), token, problems);
+    for token in evidence.tokens() {
+        short(evidence.lengths.get(&token.span.start).copied(), token, problems);
     }
 }
 
@@ -103,13 +102,22 @@ const LEAST: usize = 24;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::{Outside, parse};
 
     #[test]
-    fn credentials_are_known_by_their_names() {
+    fn credentials_are_known_by_their_names_and_never_shown() {
+        let told = |name: &str| {
+            let source = format!("endpoints.a = {{ url = \"http://a/\", headers = {{ {name} = \"hunter2 {{\" }} }}");
+            parse(&source, Path::new(""), &Outside::empty()).err().unwrap().to_string()
+        };
         for name in ["Authorization", "cookie", "X-Api-Key", "x-gitlab-token", "access_token", "apikey", "client_secret"] {
             assert!(names_a_credential(name), "{name}");
+            assert!(!told(name).contains("hunter2"), "{name}");
         }
+        assert!(told("x-source").contains("hunter2"));
         for name in ["x-key", "idempotency-key", "x-token-type", "x-source", "", "key", "secretary"] {
             assert!(!names_a_credential(name), "{name}");
         }

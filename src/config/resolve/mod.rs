@@ -24,7 +24,7 @@ use std::{
 pub(super) use self::listeners::{resolve_admin, resolve_listen};
 use super::{
     Config, Content, Outside, Shutdown, State,
-    meaning::{self, Reading},
+    meaning::{self, Evidence},
     problems::{Code, Problem, Problems},
     raw::{self, At},
     secrets::{Secrets, Text},
@@ -59,8 +59,8 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     let Scope { secrets, mut problems, lengths, .. } = scope;
     // What is missing because of an error would seem to be meant.
     if problems.errors() == 0 {
-        let reading = Reading { path, file, state: &state, endpoints: &endpoints, routes: &routes, lengths: &lengths, outside };
-        meaning::warn(&reading, &mut problems);
+        let evidence = Evidence { path, file, state: &state, endpoints: &endpoints, routes: &routes, lengths: &lengths, outside };
+        meaning::warn(&evidence, &mut problems);
     }
     problems.finish(secrets.files.clone());
     if problems.errors() > 0 {
