@@ -8,7 +8,7 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use http::{HeaderValue, Method, header};
 use sha2::{Digest as _, Sha256};
 
-use super::{Scope, bytes, credentials, merge, or, pace, tls};
+use super::{Scope, bytes, credentials, merge, or, pace, place, tls};
 use crate::{
     config::{
         problems::{Code, Problem},
@@ -32,17 +32,10 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Option<Endpoint> {
     let typed = &merge::with_defaults(own, defaults);
-    // An inherited root is for others: only the endpoint's own contradicts its format.
-    if let Some(root) =
-        own.xml_root.as_ref().filter(|_| !typed.broken && or(&typed.format, raw::Format::Json) != raw::Format::Xml)
-    {
-        let problem = Problem::error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
-        scope.problems.push(problem.beside(typed.format.as_ref().map(|at| &at.span), "the format"));
-    }
     scope.secrets.revealed = Sha256::new();
     let mut secrets = Vec::new();
     let target = target(typed, &mut secrets, scope);
-    let shape = shape(typed, scope);
+    let shape = shape(own, typed, scope);
     let credentials = credentials::resolve(typed, &mut secrets, scope);
     let (target, auth) = match target {
         None => (None, credentials.auth),
@@ -51,12 +44,7 @@ pub(super) fn resolve(
             (Some(target), auth)
         }
     };
-    let id = id(name, typed);
-    let span = typed.id.as_ref().map_or(&name.span, |id| &id.span);
-    if let Some((other, place)) = scope.ids.insert(id.clone(), (name.value.clone(), span.clone())) {
-        let problem = Problem::error(Code::Duplicate, span, format!("the endpoint `{other}` has the same id"));
-        scope.problems.push(problem.beside(Some(&place), "first here"));
-    }
+    let id = id(name, typed, scope);
     Some(Endpoint {
         name: Arc::from(&*name.value),
         id: id.into(),
@@ -139,7 +127,7 @@ fn connected(
         _ => None,
     };
     let uses_tls = target.tls || tokens.is_some_and(|tokens| tokens.target.tls);
-    let url = typed.url.as_ref().map(|url| &url.span);
+    let url = place(&typed.url);
     let settings = tls::resolve(&own.tls, &typed.tls, (uses_tls, url), scope);
     let (http, network) = (or(&typed.http, Http::Auto), or(&typed.network, Network::Any));
     let auth = match tokens {
@@ -164,7 +152,7 @@ fn connected(
     if let Some(header) = header.filter(|_| proxy.as_ref().is_some_and(|proxy| proxy.authorization.is_some())) {
         let message = "the header `proxy-authorization` is already written by `proxy`";
         let problem = Problem::error(Code::Conflict, &header.name.span, message);
-        scope.problems.push(problem.beside(typed.proxy.as_ref().map(|proxy| &proxy.span), "written here"));
+        scope.problems.push(problem.beside(place(&typed.proxy), "written here"));
     }
     (Target { proxy, ..target }, auth)
 }
@@ -196,7 +184,7 @@ fn proxy_of(typed: &raw::Endpoint, target: &Target, scope: &mut Scope<'_>) -> Op
     if let Some(at) = typed.network.as_ref().filter(|network| network.value == Network::Public) {
         let problem = Problem::error(Code::Conflict, &at.span, format!("`network = \"public\"` with the proxy {found}"));
         let problem = problem.label("only a proxy knows what it connects to").help("`proxy = \"none\"` dials directly");
-        scope.problems.push(problem.beside(typed.proxy.as_ref().map(|proxy| &proxy.span), "the proxy"));
+        scope.problems.push(problem.beside(place(&typed.proxy), "the proxy"));
     }
     Some(Arc::new(found))
 }
@@ -217,7 +205,13 @@ fn named(typed: &At<Text>, url: &str, scope: &mut Scope<'_>) -> Option<Proxy> {
     }
 }
 
-fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
+fn shape(own: &raw::Endpoint, typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
+    // An inherited root is for others: only the endpoint's own contradicts its format.
+    let is_xml = or(&typed.format, raw::Format::Json) == raw::Format::Xml;
+    if let Some(root) = own.xml_root.as_ref().filter(|_| !typed.broken && !is_xml) {
+        let problem = Problem::error(Code::Conflict, &root.span, "`xml` goes with `format = \"xml\"` only");
+        scope.problems.push(problem.beside(place(&typed.format), "the format"));
+    }
     let format = match or(&typed.format, raw::Format::Json) {
         raw::Format::Form => encode::Format::Form,
         raw::Format::Json => encode::Format::Json,
@@ -226,7 +220,7 @@ fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
     let envelope = or(&typed.envelope, Envelope::Event);
     if let Some(at) = typed.envelope.as_ref().filter(|_| envelope.is_json_only() && format != encode::Format::Json) {
         let problem = Problem::error(Code::Conflict, &at.span, "the CloudEvents envelopes go with `format = \"json\"` only");
-        scope.problems.push(problem.beside(typed.format.as_ref().map(|at| &at.span), "the format"));
+        scope.problems.push(problem.beside(place(&typed.format), "the format"));
     }
     let own = if envelope == Envelope::CloudEvents { cloud::MEDIA_TYPE } else { format.content_type() };
     let content_type = or(&typed.content_type, HeaderValue::from_static(own));
@@ -239,12 +233,20 @@ fn shape(typed: &raw::Endpoint, scope: &mut Scope<'_>) -> Arc<Shape> {
     shape
 }
 
-/// The `id` key, or `app_` and the first 26 characters of the lower-case base32 (RFC 4648) of SHA-256 of the name.
-fn id(name: &At<String>, typed: &raw::Endpoint) -> String {
-    if let Some(id) = &typed.id {
-        return id.value.clone();
+/// The `id` key, or one made of the name; that no other endpoint has.
+fn id(name: &At<String>, typed: &raw::Endpoint, scope: &mut Scope<'_>) -> String {
+    let id = typed.id.as_ref().map_or_else(|| id_of(&name.value), |id| id.value.clone());
+    let span = place(&typed.id).unwrap_or(&name.span);
+    if let Some((other, place)) = scope.ids.insert(id.clone(), (name.value.clone(), span.clone())) {
+        let problem = Problem::error(Code::Duplicate, span, format!("the endpoint `{other}` has the same id"));
+        scope.problems.push(problem.beside(Some(&place), "first here"));
     }
-    let mut id = BASE32_NOPAD.encode(&Sha256::digest(&name.value)).to_ascii_lowercase();
+    id
+}
+
+/// `app_` and the first 26 characters of the lower-case base32 (RFC 4648) of SHA-256 of the name.
+fn id_of(name: &str) -> String {
+    let mut id = BASE32_NOPAD.encode(&Sha256::digest(name)).to_ascii_lowercase();
     id.truncate(26);
     id.insert_str(0, "app_");
     id

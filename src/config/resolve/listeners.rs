@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use super::{Scope, bytes, or};
+use super::{Scope, bytes, or, place};
 use crate::{
     config::{
         Address, Admin, Dedupe, Listen, Outside,
@@ -43,12 +43,12 @@ pub(super) fn listen(typed: &raw::Listen, scope: &mut Scope<'_>) -> Listen {
     if typed.token.is_none() {
         closed(typed.address.as_ref(), scope);
     }
-    let of_socket = [("mode", typed.mode.as_ref().map(|at| &at.span)), ("uids", typed.uids.as_ref().map(|at| &at.span))];
+    let of_socket = [("mode", place(&typed.mode)), ("uids", place(&typed.uids))];
     for (key, span) in of_socket.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         if address.tcp().is_some() {
             let problem = Problem::error(Code::Conflict, span, format!("`{key}` goes with a Unix socket only"));
             let problem = problem.help("listen on one: address = \"unix:/run/sidehook.sock\"");
-            scope.problems.push(problem.beside(typed.address.as_ref().map(|at| &at.span), "this is TCP"));
+            scope.problems.push(problem.beside(place(&typed.address), "this is TCP"));
         }
     }
     Listen {
@@ -75,7 +75,7 @@ pub(super) fn admin(file: &raw::File, listen: &Listen, scope: &mut Scope<'_>) ->
     let is_taken = admin.address == listen.address && admin.address.tcp().is_none_or(|address| address.port() != 0);
     if let Some(address) = typed.address.as_ref().filter(|_| is_taken) {
         let problem = Problem::error(Code::Conflict, &address.span, "events come in at this address already");
-        scope.problems.push(problem.beside(file.listen.address.as_ref().map(|at| &at.span), "here"));
+        scope.problems.push(problem.beside(place(&file.listen.address), "here"));
     }
     Some(admin)
 }

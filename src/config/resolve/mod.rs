@@ -160,6 +160,11 @@ fn or<T: Clone>(typed: &Option<At<T>>, default: T) -> T {
     typed.as_ref().map_or(default, |at| at.value.clone())
 }
 
+/// Where it was typed, if it was.
+fn place<T>(typed: &Option<At<T>>) -> Option<&Span> {
+    typed.as_ref().map(|at| &at.span)
+}
+
 fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scope, bytes, expression, or};
+use super::{Scope, bytes, expression, or, place};
 use crate::{
     config::{
         problems::{Code, Problem},
@@ -53,13 +53,13 @@ pub(super) fn batch(name: &At<String>, typed: &raw::Endpoint, scope: &mut Scope<
 /// What is against a batch, and where it stands.
 fn objections(typed: &raw::Endpoint) -> Vec<(String, Option<&Span>)> {
     let mut against = Vec::new();
-    let format = typed.format.as_ref().map(|at| &at.span);
+    let format = place(&typed.format);
     match or(&typed.format, raw::Format::Json) {
         raw::Format::Form => against.push(("`format = \"form\"`: a batch is a JSON array".to_owned(), format)),
         raw::Format::Json => {}
         raw::Format::Xml => against.push(("`format = \"xml\"`: a batch is a JSON array".to_owned(), format)),
     }
-    let envelope = typed.envelope.as_ref().map(|at| &at.span);
+    let envelope = place(&typed.envelope);
     match or(&typed.envelope, Envelope::Event) {
         Envelope::CloudEventsBinary => {
             let why = "`envelope = \"cloudevents-binary\"`, whose headers are about one event";

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Scope;
+use super::{Scope, place};
 use crate::{
     config::{
         problems::{Code, Problem},
@@ -23,10 +23,9 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Option<Arc<Tls>> {
     if !uses_tls {
-        let spans = [own.ca.as_ref().map(|at| &at.span), own.certificate.as_ref().map(|at| &at.span)];
-        let spans = spans.into_iter().chain([own.key.as_ref().map(|at| &at.span), own.server_name.as_ref().map(|at| &at.span)]);
+        let spans = [place(&own.ca), place(&own.certificate), place(&own.key), place(&own.server_name)];
         // An inherited setting is for others.
-        if let Some(span) = spans.flatten().next() {
+        if let Some(span) = spans.into_iter().flatten().next() {
             let problem = Problem::error(Code::Conflict, span, "`tls` goes with an https:// URL only");
             scope.problems.push(problem.beside(url, "the URL"));
         }
