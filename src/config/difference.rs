@@ -41,16 +41,16 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// A key, and whether it differs.
-type Key = (&'static str, bool);
+type Compared = (&'static str, bool);
 
-fn note(changed: &mut Vec<String>, name: &str, keys: &[Key]) {
+fn note(changed: &mut Vec<String>, name: &str, keys: &[Compared]) {
     let keys: Vec<&str> = keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect();
     if !keys.is_empty() {
         changed.push(format!("{name} ({})", keys.join(", ")));
     }
 }
 
-fn listen(old: &Listen, new: &Listen) -> [Key; 13] {
+fn listen(old: &Listen, new: &Listen) -> [Compared; 13] {
     let Listen {
         address,
         mode,
@@ -84,12 +84,12 @@ fn listen(old: &Listen, new: &Listen) -> [Key; 13] {
 }
 
 /// But for the text that it shows.
-fn admin(old: &Admin, new: &Admin) -> [Key; 3] {
+fn admin(old: &Admin, new: &Admin) -> [Compared; 3] {
     let Admin { address, tokens, hosts, shown: _ } = new;
     [("address", *address != old.address), ("token", *tokens != old.tokens), ("hosts", *hosts != old.hosts)]
 }
 
-fn log(old: (&Destination, bool), new: (&Destination, bool)) -> [Key; 2] {
+fn log(old: (&Destination, bool), new: (&Destination, bool)) -> [Compared; 2] {
     [("deliveries", old.0 != new.0), ("accepted", old.1 != new.1)]
 }
 
@@ -109,7 +109,7 @@ fn endpoints(changed: &mut Vec<String>, old: &Config, new: &Config) {
 }
 
 /// Two that are not the same, by the keys of the file; `secrets` and `digest` are made of what the others name.
-fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Vec<Key> {
+fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Vec<Compared> {
     let Endpoint {
         name: _,
         id,
@@ -171,7 +171,7 @@ fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Vec<Key> {
     keys
 }
 
-fn of_target(old: &Target, new: &Target) -> [Key; 5] {
+fn of_target(old: &Target, new: &Target) -> [Compared; 5] {
     let Target { tls_settings, http, proxy, network, .. } = new;
     // All the rest is the URL, taken apart.
     let url = (&old.uri_text, &old.shown) != (&new.uri_text, &new.shown);

@@ -1,8 +1,11 @@
 //! What is said of two configs that do not mean the same.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::raw::keys::{ADMIN, ENDPOINT, Home, Kind, LISTEN, LOG, QUEUE, SHUTDOWN, STATE};
 
 #[test]
 fn a_changed_endpoint_is_named_with_the_keys_that_differ() {
@@ -29,13 +32,30 @@ fn a_changed_endpoint_is_named_with_the_keys_that_differ() {
 #[test]
 fn a_changed_table_is_named_with_the_keys_that_differ() {
     for (table, key, value) in TABLE_KEYS {
-        let changed = difference(&good("# nothing"), &good(&format!("[{table}]\n{key} = {value}\n")));
+        let address = if ["mode", "uids"].contains(&key) { "address = \"unix:a\"\n" } else { "" };
+        let config = |keys: &str| good(&format!("[{table}]\n{address}{keys}\n"));
+        let changed = difference(&config(""), &config(&format!("{key} = {value}")));
         assert_eq!(changed, [format!("{table} ({key})")], "{value}");
     }
     let admin = |keys: &str| good(&format!("[admin]\naddress = \"127.0.0.1:1\"\n{keys}\n"));
     assert_eq!(difference(&good("# nothing"), &admin("")), ["admin added"]);
     assert_eq!(difference(&admin(""), &good("# nothing")), ["admin removed"]);
-    assert_eq!(difference(&admin(""), &admin("token = \"t\"\nhosts = [\"a\"]")), ["admin (token, hosts)"]);
+    let another = good("[admin]\naddress = \"127.0.0.1:2\"\ntoken = \"t\"\nhosts = [\"a\"]");
+    assert_eq!(difference(&admin(""), &another), [format!("admin ({})", ADMIN.names().collect::<Vec<_>>().join(", "))]);
+}
+
+#[test]
+fn every_key_has_its_word() {
+    let words: BTreeSet<_> = ENDPOINT_KEYS.map(|(key, _)| key).into_iter().chain(["url", "xml"]).collect();
+    assert_eq!(words, keys_of(&ENDPOINT));
+    for (table, home) in [("listen", &LISTEN), ("log", &LOG), ("state", &STATE), ("queue", &QUEUE), ("shutdown", &SHUTDOWN)] {
+        let words: BTreeSet<_> = TABLE_KEYS.iter().filter(|(of, ..)| *of == table).map(|(_, key, _)| *key).collect();
+        assert_eq!(words, keys_of(home), "{table}");
+    }
+}
+
+fn keys_of(home: &Home) -> BTreeSet<&'static str> {
+    home.keys.iter().filter(|key| !matches!(key.kind, Kind::Later)).map(|key| key.name).collect()
 }
 
 /// Three endpoints that are there or not, each with some of four settings, and up to three routes.
@@ -130,8 +150,10 @@ const ENDPOINT_KEYS: [(&str, &str); 28] = [
     ("tls", "tls = { server_name = \"b.example\" }"),
 ];
 
-const TABLE_KEYS: [(&str, &str, &str); 18] = [
+const TABLE_KEYS: [(&str, &str, &str); 20] = [
     ("listen", "address", "\"127.0.0.1:7071\""),
+    ("listen", "mode", "\"0600\""),
+    ("listen", "uids", "[1]"),
     ("listen", "max_body", "\"2MiB\""),
     ("listen", "max_batch", "2"),
     ("listen", "header_timeout", "\"1s\""),
