@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Comes in: the file's text, and the world it refers to (environment, secret files) as an [`Outside`]. Goes out: a
-//! [`Config`], of which the plan is made, or [`Problems`]. Nothing here keeps state: reading again is the reload.
+//! [`Config`], of which the plan is made, or [`Problems`]. Reading again is the reload, and [`difference`] says what it
+//! changes; only the [`Watcher`] keeps state, what the files held. The [`schema`] for editors is made of `raw`'s keys.
 //!
 //! **Invariant:** a `Config` needs no further validation, and no secret is in any message.
 

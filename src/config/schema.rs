@@ -17,7 +17,7 @@ use super::raw::keys::{ENDPOINT, Home, Key, Kind, Otherwise, REFERENCE, SIGNATUR
 /// # Errors
 /// None that could happen: a default that is no JSON.
 pub fn schema() -> Result<String, serde_json::Error> {
-    let definitions = DEFINED.map(|(name, home)| (name.to_owned(), table(home, Properties::Written)));
+    let definitions = DEFINED.map(|(name, home)| (name.to_owned(), definition(home)));
     let mut top = vec![
         ("$schema", text("http://json-schema.org/draft-04/schema#")),
         ("title", text("sidehook")),
@@ -181,9 +181,9 @@ fn property(key: &'static Key) -> Json {
     object(keywords)
 }
 
-fn table(home: &'static Home, properties: Properties) -> Json {
+fn definition(home: &'static Home) -> Json {
     let mut keywords = vec![("type", text("object"))];
-    keywords.extend(of_table(home, properties));
+    keywords.extend(of_table(home, Properties::Written));
     object(keywords)
 }
 

@@ -137,7 +137,7 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> File {
         return file(&tree, problems);
     }
     let mut broken = Vec::new();
-    for error in errors.iter().take(100) {
+    for error in errors.iter().take(MOST_ERRORS) {
         let span = error.span().unwrap_or(0..0);
         let line = problems.position(&span).0;
         // One mistake often makes the parser stumble several times.
@@ -269,5 +269,7 @@ fn route(node: &Node<'_>, problems: &mut Problems) -> Option<Route> {
     })
 }
 
+/// Of the parser's: each may take a look at the whole file.
+const MOST_ERRORS: usize = 100;
 /// More is no limit that a machine could reach.
 const MOST: u64 = u32::MAX as u64;
