@@ -38,6 +38,18 @@ fn a_changed_table_is_named_with_the_keys_that_differ() {
     assert_eq!(difference(&admin(""), &admin("token = \"t\"\nhosts = [\"a\"]")), ["admin (token, hosts)"]);
 }
 
+#[test]
+fn routes_that_lead_to_more_endpoints_or_to_others_differ() {
+    let to = |names: &str| {
+        let endpoints = "endpoints.a.url = \"https://a.example/\"\nendpoints.b.url = \"https://b.example/\"\n";
+        good(&format!("{endpoints}[[routes]]\nevents = [\"**\"]\nto = [{names}]\n"))
+    };
+    for names in ["\"a\", \"b\"", "\"b\""] {
+        assert_eq!(difference(&to("\"a\""), &to(names)), ["routes"], "{names}");
+        assert_eq!(difference(&to(names), &to("\"a\"")), ["routes"], "{names}");
+    }
+}
+
 /// Three endpoints that are there or not, each with some of four settings, and up to three routes.
 type Spec = ([Option<u8>; 3], Vec<u8>);
 
