@@ -110,7 +110,7 @@ mod tests {
         let lines = annotations(source);
         let places = ["line=2,endLine=3", "line=4,endLine=4,col=6,endColumn=11", "line=5,endLine=5,col=1,endColumn=7"];
         for (line, place) in lines.iter().zip(places) {
-            assert!(line.starts_with(&format!("::error file=a%2Cb.toml,{place},title=")), "{line}");
+            assert!(line.starts_with(&format!("::error file=a%3Ab%2Cc.toml,{place},title=")), "{line}");
         }
         assert!(lines[1].ends_with("::`to` must be a list, not a string%0Awrite [\"a%25b\"]"), "{}", lines[1]);
         assert_eq!(lines.len(), 3, "{lines:?}");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn annotations(source: &str) -> Vec<String> {
-        let path = Path::new("a,b.toml");
+        let path = Path::new("a:b,c.toml");
         let problems = parse(source, path, &Outside::process()).map_or_else(|problems| problems, |config| config.warnings);
         problems.iter().map(|problem| github(path, &problems, problem)).collect()
     }

@@ -123,4 +123,11 @@ mod tests {
         assert_eq!((reading.file(&files[1]).unwrap(), reading.content(&files)), (Vec::new(), content));
         assert_ne!(Content::of(&files), content);
     }
+
+    #[test]
+    fn where_a_file_ends_and_whether_it_is_there_is_content_too() {
+        let of = |files: [Option<&str>; 2]| Content::made_of(files.into_iter());
+        assert_ne!(of([Some("a\u{1}b"), Some("")]), of([Some("a"), Some("b\u{1}")]));
+        assert_ne!(of([Some("ab"), Some("")]), of([Some("ab"), None]));
+    }
 }

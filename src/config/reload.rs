@@ -309,13 +309,18 @@ mod tests {
         tokio::join!(watcher.changed(), written);
         assert!(watcher.seen == Content::of(&files));
         assert!(timeout(LOOK * 3, watcher.changed()).await.is_err());
+        let began = tokio::time::Instant::now();
+        fs::write(&files[0], "another").unwrap();
+        watcher.changed().await;
+        assert!(began.elapsed() <= LOOK + PATIENCE, "{:?}", began.elapsed());
     }
 
-    #[test]
-    fn only_what_leads_to_the_files_is_a_hint() {
+    #[tokio::test]
+    async fn only_what_leads_to_the_files_is_a_hint() {
         use notify::event::{AccessMode, CreateKind, DataChange, ModifyKind, RemoveKind};
-        let hints = Hints::default();
-        *hints.paths.lock().unwrap() = ["/etc/hook", "/etc/hook/sidehook.toml"].map(PathBuf::from).into();
+        let mut watcher = watcher(&["/etc/hook/sidehook.toml".into()]);
+        watcher.look().await;
+        let hints = watcher.hints;
         let matters = |kind, path: &str| hints.matters(&notify::Event::new(kind).add_path(path.into()));
         let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         assert!(matters(written, "/etc/hook/sidehook.toml"));
@@ -324,9 +329,13 @@ mod tests {
         assert!(!matters(EventKind::Access(AccessKind::Open(AccessMode::Any)), "/etc/hook/sidehook.toml"));
         assert!(!matters(written, "/etc/hook/deliveries.jsonl"));
         assert!(!matters(EventKind::Create(CreateKind::File), "/etc/hook/.sidehook.toml.swp"));
+        assert!(hints.matters(&notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+        let lost = Hints::default();
+        lost.take(Err(notify::Error::generic("events were lost")));
+        assert!(timeout(LOOK, lost.changed.notified()).await.is_ok());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_secret_file_made_between_a_refusal_for_want_of_it_and_the_watch_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let files = ["sidehook.toml", "secret"].map(|name| folder.path().join(name));
@@ -336,7 +345,9 @@ mod tests {
         assert_eq!(problems.files(), files);
         fs::write(&files[1], "https://a.example/").unwrap();
         watcher.watch(problems.files(), problems.content());
+        let began = tokio::time::Instant::now();
         assert!(sees(&mut watcher, || {}).await);
+        assert!(began.elapsed() < LOOK, "{:?}", began.elapsed());
     }
 
     #[test]

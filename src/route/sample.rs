@@ -229,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_where_a_segment_that_others_name_might_still_fit() {
+        let last = |length: usize| route(&[format!("{}.*", "a".repeat(length)), format!("!{}.", "a".repeat(length))]);
+        let found = |length: usize| search(&last(length), &[], "xx", &mut MOST_FOR_ONE.clone());
+        assert_eq!(found(252), a_type(&format!("{}.xx", "a".repeat(252))));
+        assert_eq!(found(253), Sample::Unknown);
+    }
+
+    #[test]
     fn the_segment_that_nobody_names_is_the_shortest_there_is() {
         assert_eq!(unnamed(&[route(&["x.*", "!**.y"]), route(&["z"])]), "a");
         let letters = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("_-:/".chars());

@@ -58,6 +58,9 @@ to = ["c"]
 events = ["**"]
 transform = 'error("no")'
 to = ["d"]
+[[routes]]
+events = ["case.*"]
+to = ["a"]
 "#,
         url = receiver.url()
     );
@@ -74,6 +77,7 @@ to = ["d"]
         "routes[4] (line 31) does not: `**` matches, but `when` fails (cannot index \"gold\" with \"x\"): .data.sku.x -> b",
         "routes[5] (line 35) does not: it is not active -> b",
         "routes[6] (line 39) selects it: `**` matches -> b, a (already by route gold)\n",
+        "routes[9] (line 50) does not: its type matches none of `case.*` -> a\n",
         "\na (by route gold, transformed: {sku: .data.sku, n: .data.n})\n",
         "/hook?key=***\n",
         "    authorization: ***\n",
@@ -178,14 +182,24 @@ async fn what_an_endpoint_does_besides_is_told_with_the_event_s_own_values() {
     let keys = "order = \"fifo\"\nproxy = \"http://u:pass@proxy.example:3128\"\nactive = false";
     let said = explained(folder.path(), "http://a.example/", keys, "1").await;
     assert!(said.stdout.starts_with("a goes to hook (not active).\n"), "{} {}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("\n    it is not active, so nothing is sent; if it were:\n"), "{}", said.stdout);
     let told = "    after those before it (order = \"fifo\")\n    through the proxy http://proxy.example:3128\n    POST ";
+    assert!(said.stdout.contains(told), "{} {}", said.stdout, said.stderr);
+    let keys = "auth = { type = \"oauth2\", token_url = \"http://127.0.0.1:9/token\", client_id = \"i\", client_secret = \"s\" }";
+    let said = explained(folder.path(), "http://127.0.0.1:9/", keys, "1").await;
+    let told = "    authorization: Bearer (a token from http://127.0.0.1:9/token)\n";
     assert!(said.stdout.contains(told), "{} {}", said.stdout, said.stderr);
 }
 
 #[tokio::test]
 async fn who_gives_no_data_is_told_that_it_is_null() {
     let folder = tempfile::tempdir().unwrap();
-    for (route, told) in [("when = \".data\"", true), ("transform = \".data\"", true), ("", false)] {
+    for (route, told) in [
+        ("when = \".data\"", true),
+        ("transform = \".data\"", true),
+        ("transform = \".data\"\nactive = false", false),
+        ("", false),
+    ] {
         let config = everything_to(&[("hook", "http://127.0.0.1:9/", "")]) + route;
         fs::write(folder.path().join("sidehook.toml"), config).unwrap();
         let said = run(folder.path(), &["explain", "a"]).await;

@@ -363,6 +363,17 @@ async fn a_refused_config_is_watched_with_the_secrets_that_it_names() {
 }
 
 #[tokio::test]
+async fn a_secret_file_that_is_missing_is_waited_for() {
+    let saved = Saved::start().await;
+    let keys = "signature = { scheme = \"github\", secrets = [{ file = \"key\" }] }\n\n[[routes]]";
+    let text = saved.text.replacen("\n[[routes]]", keys, 1);
+    let line = saved.sidecar.changing(|| fs::write(saved.file(), text).unwrap()).await;
+    assert_eq!(line["outcome"], "rejected", "{line}");
+    let line = saved.sidecar.changing(|| fs::write(saved.sidecar.dir().join("key"), "s3cret").unwrap()).await;
+    assert_eq!((is_loaded(&line), &line["changed"]), (true, &json!(["endpoints.hook (signature)"])), "{line}");
+}
+
+#[tokio::test]
 async fn a_relative_path_is_watched_too_and_one_that_goes_back() {
     for config in ["sidehook.toml", "./sub/../sidehook.toml", "link/../sidehook.toml"] {
         let folder = tempfile::tempdir().unwrap();

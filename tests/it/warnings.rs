@@ -123,4 +123,11 @@ async fn a_reload_repeats_no_warning_that_was_given_before() {
     let twice = "\n[[routes]]\nevents = [\"a\"]\nto = [\"a\"]\n";
     assert_eq!(loaded(config(token, twice)).await, (2, 1));
     assert_eq!(loaded(config(&format!("headers = {{ X-Api-Key = \"literal\" }}\n{token}"), twice)).await, (4, 2));
+    fs::write(folder.path().join("sidehook.toml"), "[listen\n").unwrap();
+    let refused = async {
+        while !process.complained().contains("the old one stays in force:\\nerror[syntax]") {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, refused).await.expect("the problem, on lines of its own");
 }

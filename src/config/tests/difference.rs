@@ -58,6 +58,18 @@ fn keys_of(home: &Home) -> BTreeSet<&'static str> {
     home.keys.iter().filter(|key| !matches!(key.kind, Kind::Later)).map(|key| key.name).collect()
 }
 
+#[test]
+fn routes_that_lead_to_more_endpoints_or_to_others_differ() {
+    let to = |names: &str| {
+        let endpoints = "endpoints.a.url = \"https://a.example/\"\nendpoints.b.url = \"https://b.example/\"\n";
+        good(&format!("{endpoints}[[routes]]\nevents = [\"**\"]\nto = [{names}]\n"))
+    };
+    for names in ["\"a\", \"b\"", "\"b\""] {
+        assert_eq!(difference(&to("\"a\""), &to(names)), ["routes"], "{names}");
+        assert_eq!(difference(&to(names), &to("\"a\"")), ["routes"], "{names}");
+    }
+}
+
 /// Three endpoints that are there or not, each with some of four settings, and up to three routes.
 type Spec = ([Option<u8>; 3], Vec<u8>);
 

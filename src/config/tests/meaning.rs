@@ -21,6 +21,8 @@ fn warnings(source: &str) -> Vec<String> {
             "SHORT" => Ok("hunter2-and-more".to_owned()),
             "LONG" => Ok("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
             "HEX" => Ok("00112233445566778899aabbccddeeff".to_owned()),
+            // 18 bytes.
+            "BASE64" => Ok("MDEyMzQ1Njc4OTAxMjM0NTY3".to_owned()),
             "HOOK" => Ok("http://a.example/in".to_owned()),
             "HOOK_WITH_TOKEN" => Ok("http://a.example/in?my_token=1".to_owned()),
             _ => Err(VarError::NotPresent),
@@ -90,6 +92,10 @@ fn an_endpoint_is_warned_of_what_it_says() {
             "signature = { scheme = 'hmac', key = 'hex', secrets = [{ env = 'HEX' }], signed = '{body}', headers = { X = '{signature}' } }",
             format!("2:56 {short}"),
         ),
+        (
+            "signature = { scheme = 'hmac', key = 'base64', secrets = [{ env = 'BASE64' }], signed = '{body}', headers = { X = '{signature}' } }",
+            format!("2:59 {short}"),
+        ),
         (&format!("url = \"http://a.example/\"\n{token}"), format!("2:7 {clear} `auth`")),
         ("url = \"http://10.0.0.1/\"\nheaders = { X-Key = { env = \"SHORT\" } }", format!("2:7 {clear} the header `x-key`")),
         (
@@ -118,6 +124,7 @@ fn what_comes_close_is_no_reason_to_warn() {
     let token = "auth = { type = \"bearer\", token = { env = \"SHORT\" } }";
     for keys in [
         "headers = { X-Source = 'shop', Idempotency-Key = '{id}', X-Key = 'a', X-Api-Key = { env = \"SHORT\" } }",
+        "headers = { X-Api-Key = 'of-{type}' }",
         "url = 'https://a.example/in?a=1&key=1'",
         "signature = { scheme = 'github', secrets = [{ env = 'LONG' }] }",
         "signature = { scheme = 'standard', secrets = [{ env = 'LONG' }] }",
@@ -126,6 +133,7 @@ fn what_comes_close_is_no_reason_to_warn() {
         &format!("url = \"http://[::1]:80/\"\n{token}"),
         &format!("url = \"http://localhost/\"\n{token}"),
         &format!("url = \"http://a.example/\"\nactive = false\n{token}"),
+        "url = \"https://a.example/\"\nauth = { type = \"oauth2\", token_url = \"http://127.0.0.1:1/\", client_id = \"a\", client_secret = { env = \"SHORT\" } }",
         "url = { env = \"HOOK\" }",
         "url = \"http://a.example/\"\nheaders = { X-Source = 'shop' }\nsignature = { scheme = 'github', secrets = [{ env = 'LONG' }] }",
         "envelope = \"md5\"\nauth = \"none\"",
@@ -162,6 +170,24 @@ fn a_default_is_told_once_and_only_of_whom_it_concerns() {
                   [endpoints.a]\nurl = \"https://a.example/\"\n[endpoints.b]\nurl = \"https://b.example/\"\nheaders = { x-api-key = { env = \"SHORT\" } }\n\
                   [[routes]]\nevents = [\"**\"]\nto = [\"a\", \"b\"]";
     assert_eq!(warnings(source), ["3:25 literal-secret: a secret stands in the config file"]);
+    let source = "[defaults]\nheaders = { X-Source = { env = \"SHORT\" } }\n\
+                  [endpoints.a]\nurl = \"http://a.example/\"\nheaders = { x-source = \"shop\" }\n\
+                  [[routes]]\nevents = [\"**\"]\nto = [\"a\"]";
+    assert_eq!(warnings(source), [""; 0], "the endpoint's own header is sent");
+}
+
+#[test]
+fn a_certificate_proves_what_an_md5_does_not() {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let outside = Outside {
+        file: Box::new(move |path| Ok(if path.ends_with("key") { &key } else { &certificate }.clone().into_bytes())),
+        ..Outside::empty()
+    };
+    let source = "[endpoints.a]\nurl = \"https://a.example/\"\nenvelope = \"md5\"\n\
+                  tls = { certificate = \"certificate\", key = { file = \"key\" } }\n\
+                  [[routes]]\nevents = [\"**\"]\nto = [\"a\"]";
+    assert_eq!(warnings_in(source, &outside), [""; 0]);
 }
 
 #[test]
@@ -203,6 +229,62 @@ fn files_that_others_read_or_that_are_mounted_alone_are_told() {
     assert_eq!(warnings_in(&source("docker"), &outside(mounts)), [config]);
     let secret = "3:45 mounted-file: this file is mounted by itself, without its folder";
     assert_eq!(warnings_in(&source("own"), &outside(mounts)), [config, secret]);
+}
+
+#[test]
+fn every_file_that_holds_a_secret_is_looked_at() {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let outside = Outside {
+        file: Box::new(move |path| {
+            Ok(match path.file_name().and_then(|name| name.to_str()) {
+                Some("certificate") => certificate.clone(),
+                Some("key") => key.clone(),
+                Some("url") => "https://a.example/".to_owned(),
+                Some("proxy") => "http://proxy.example:3128".to_owned(),
+                _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            }
+            .into_bytes())
+        }),
+        look: Box::new(|path| Some(Look { path: path.to_owned(), is_open_to_all: true })),
+        ..Outside::empty()
+    };
+    let source = r#"
+listen.token = [{ file = "listen" }, { file = "listen-new" }]
+admin.token = { file = "admin" }
+admin.address = "127.0.0.1:1"
+defaults.headers = { X-A = { file = "default" } }
+defaults.proxy = { file = "proxy" }
+[endpoints.a]
+url = { file = "url" }
+tls = { certificate = "certificate", key = { file = "key" } }
+headers = { X-B = { file = "header" } }
+signature = { scheme = "github", secrets = [{ file = "signature" }] }
+auth = { type = "oauth2", token_url = { file = "url" }, client_id = { file = "id" }, client_secret = { file = "secret" } }
+[endpoints.b]
+url = "https://b.example/"
+auth = { type = "basic", username = { file = "name" }, password = { file = "password" } }
+[endpoints.c]
+url = "https://c.example/"
+auth = { type = "bearer", token = { file = "bearer" } }
+[endpoints.d]
+url = "https://d.example/"
+auth = { type = "api_key", value = { file = "api-key" } }
+[[routes]]
+events = ["**"]
+to = ["a", "b", "c", "d"]
+"#;
+    let mut told: Vec<String> = parse(source, Path::new("conf/sidehook.toml"), &outside)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .warnings
+        .iter()
+        .map(|warning| warning.help.clone().unwrap_or_default().replace("take that right away: chmod o= conf/", ""))
+        .collect();
+    told.sort();
+    let mut files: Vec<&str> = source.split("file = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    files.sort_unstable();
+    files.dedup();
+    assert_eq!(told, files);
 }
 
 #[test]

@@ -186,6 +186,7 @@ mod tests {
             ("attempts", &ENDPOINT, "endpoints.billing", elsewhere("[endpoints.billing.retry]")),
             ("timeout", &RETRY, "endpoints.billing.retry", elsewhere("[endpoints.billing]")),
             ("jitter", &ENDPOINT, "defaults", elsewhere("[defaults.retry]")),
+            ("timeout", &RETRY, "defaults.retry", elsewhere("[defaults]")),
             ("transform", &ENDPOINT, "endpoints.billing", elsewhere("[[routes]]")),
             ("max_body", &TOP, "", elsewhere("[listen]")),
             ("url", &TOP, "", elsewhere("[endpoints.NAME]")),
