@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
     sync::watch,
-    task::{JoinSet, yield_now},
+    task::JoinSet,
     time::{Instant as Clock, sleep, timeout},
 };
 
@@ -51,15 +51,10 @@ pub async fn serve<S: Service>(listener: Listener, service: S, mut stop: watch::
             },
         }
     }
-    // For whom the system has opened already, the door was open.
-    while hall.has_room() {
-        tokio::select! {
-            biased;
-            Ok(guest) = listener.accept() => hall.let_in(guest),
-            () = yield_now() => break,
-        }
+    let room = service.limits().max_connections.saturating_sub(hall.connections.len());
+    for guest in listener.close(room) {
+        hall.let_in(guest);
     }
-    drop(listener);
     tell.send_replace(true);
     // A body under way has its time. The sidecar's end has less: it drops this future.
     let patience = service.limits().body_timeout + LAST_ANSWERS;
@@ -230,6 +225,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
         sync::{Notify, futures::Notified},
+        task::yield_now,
     };
 
     use super::*;
