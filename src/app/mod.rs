@@ -31,7 +31,7 @@ use crate::{
     config::{self, Address, Config, Watcher},
     deliver::{Client, OwnListeners, Surroundings},
     ingest::Ingest,
-    log::{self, Log, diagnostics, record},
+    log::{self, Destination, Log, diagnostics, record},
     queue::{DeadLetters, Directory, Ledger, Register, StateError, pending},
     route::Table,
 };
@@ -67,8 +67,8 @@ pub enum Error {
     Address(Address, #[source] io::Error),
     #[error("{0}")]
     Config(config::Problems),
-    #[error("the delivery log cannot be opened")]
-    Log(#[source] io::Error),
+    #[error("cannot open the delivery log {0}")]
+    Log(Destination, #[source] io::Error),
     #[error("what an earlier sidecar left pending cannot be taken up")]
     Pending(#[source] io::Error),
     #[error(transparent)]
@@ -91,7 +91,7 @@ impl App {
         let config = config::load(path).map_err(Error::Config)?;
         warn(&config, None);
         let directory = Directory::open(&config.state.directory)?;
-        let log = Log::open(config.log.clone()).map_err(Error::Log)?;
+        let log = Log::open(config.log.clone()).map_err(|error| Error::Log(config.log.clone(), error))?;
         let bound = Bound::ingest(&config.listen).await?;
         let window = Bound::admin(config.admin.as_ref()).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());

@@ -7,10 +7,12 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -77,8 +79,10 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if !path.metadata()?.is_file() {
         return refused("not a regular file");
     }
+    // Nor does a pipe that has taken its place since.
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return refused(&format!("larger than {} MiB", LARGEST >> 20));
     }

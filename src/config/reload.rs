@@ -130,22 +130,25 @@ impl Watcher {
 impl Folders {
     /// Watches what `files` are reached by, and nothing else.
     fn follow(&mut self, files: &[PathBuf], hints: &Hints) {
-        let mut paths: HashSet<PathBuf> = files.iter().flat_map(|file| trail(file)).collect();
-        let folders: HashSet<PathBuf> = paths.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
-        // One that is moved away or deleted says so itself.
-        paths.extend(folders.iter().cloned());
+        let trails: HashSet<PathBuf> = files.iter().flat_map(|file| trail(file)).collect();
+        let folders: HashSet<&Path> = trails.iter().filter_map(|path| path.parent()).collect();
+        // Folders too: one that is made, moved away or deleted says so itself, or the one above does.
+        let paths = trails.iter().flat_map(|path| path.ancestors()).map(Path::to_owned).collect();
         *hints.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
         let Some(events) = &mut self.events else { return };
         // Also those watched before: a folder that was made anew is another one.
-        for folder in &self.watched {
+        for folder in self.watched.drain() {
             // One that was deleted is not watched any more already.
-            let _ = events.unwatch(folder);
+            let _ = events.unwatch(&folder);
         }
-        for folder in &folders {
-            // Where it cannot be watched, looking every few seconds finds what there is to find.
-            let _ = events.watch(folder, RecursiveMode::NonRecursive);
+        for folder in folders {
+            // Of one that is missing, what is there of the way to it. Where nothing can be watched, looking every few seconds
+            // finds what there is to find.
+            let there = folder
+                .ancestors()
+                .find(|folder| self.watched.contains(*folder) || events.watch(folder, RecursiveMode::NonRecursive).is_ok());
+            self.watched.extend(there.map(Path::to_owned));
         }
-        self.watched = folders;
     }
 }
 
@@ -280,6 +283,26 @@ mod tests {
                 fs::rename(path("..data_tmp"), path("..data")).unwrap();
             };
             assert!(sees(&mut watcher, swap).await, "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_step_of_the_way_to_a_missing_file_is_an_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut watcher = watcher(&[path("a/b/key")]);
+        let steps: [&dyn Fn(); 5] = [
+            &|| {},
+            &|| fs::create_dir(path("a")).unwrap(),
+            &|| fs::create_dir(path("a/b")).unwrap(),
+            &|| fs::write(path("a/b/key"), "key").unwrap(),
+            &|| fs::remove_dir_all(path("a")).unwrap(),
+        ];
+        for (nth, step) in steps.iter().enumerate() {
+            step();
+            let hinted = timeout(Duration::from_secs(10), watcher.hints.changed.notified()).await;
+            assert!(hinted.is_ok(), "step {nth}");
+            assert_eq!(watcher.look().await, nth >= 3, "step {nth}");
         }
     }
 

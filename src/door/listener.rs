@@ -4,7 +4,7 @@
 //! somebody listens at, and is removed by the one who made it, and only if it is still there.
 
 use std::{
-    fs, io,
+    fs, io, iter,
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -61,6 +61,32 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| Guest::Tcp(stream)),
             Listener::Unix(_, listener) => listener.accept().await.map(|(stream, _)| Guest::Unix(stream)),
+        }
+    }
+
+    /// Closes, and gives who had come by then, `most` at the most: for them the system had opened already.
+    pub(super) fn close(self, most: usize) -> Vec<Guest> {
+        // Asked of the system itself: tokio knows of those only who had come when it last looked.
+        match self {
+            Listener::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else { return Vec::new() };
+                let accept = || {
+                    let (stream, _) = listener.accept().ok()?;
+                    stream.set_nonblocking(true).ok()?;
+                    TcpStream::from_std(stream).ok().map(Guest::Tcp)
+                };
+                iter::from_fn(accept).take(most).collect()
+            }
+            Listener::Unix(file, listener) => {
+                drop(file);
+                let Ok(listener) = listener.into_std() else { return Vec::new() };
+                let accept = || {
+                    let (stream, _) = listener.accept().ok()?;
+                    stream.set_nonblocking(true).ok()?;
+                    UnixStream::from_std(stream).ok().map(Guest::Unix)
+                };
+                iter::from_fn(accept).take(most).collect()
+            }
         }
     }
 }

@@ -20,18 +20,27 @@ const HEAD: u64 = 1;
 const IDLE: u64 = 2;
 const BODY: u64 = 3;
 const EXPIRED: u64 = 4;
+const NEW: u64 = 5;
 
 impl Watchdog {
     /// Of a connection just accepted: its first head is awaited.
     pub(super) fn new() -> Watchdog {
-        Watchdog { born: Instant::now(), state: AtomicU64::new(HEAD) }
+        Watchdog { born: Instant::now(), state: AtomicU64::new(NEW) }
     }
 
     /// Bytes have come: if the connection was idle, a head has begun.
     pub(super) fn bytes(&self) {
-        if self.stage() == IDLE {
-            self.enter(HEAD);
+        match self.stage() {
+            IDLE => self.enter(HEAD),
+            // Its time runs since it was accepted.
+            NEW => self.state.store(HEAD, Relaxed),
+            _ => {}
         }
+    }
+
+    /// Whether no byte has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.stage() == NEW
     }
 
     /// The head is there, and the body if one is awaited.
@@ -53,7 +62,7 @@ impl Watchdog {
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let state = self.state.load(Relaxed);
         let limit = match state & STAGE {
-            HEAD => limits.header_timeout,
+            NEW | HEAD => limits.header_timeout,
             IDLE => limits.keep_alive,
             BODY => limits.body_timeout,
             _ => return None,

@@ -87,7 +87,13 @@ impl Output {
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.destination {
+        self.destination.fmt(f)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Destination::File(path) => path.display().fmt(f),
             Destination::Stdout => f.write_str("stdout"),
         }

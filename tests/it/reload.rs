@@ -257,6 +257,29 @@ async fn no_request_is_made_of_two_versions_and_none_is_lost_however_often_the_c
 }
 
 #[tokio::test]
+async fn what_cannot_be_opened_is_named_and_nothing_else_is_changed() {
+    let (taken, other) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), Sidecar::start("").await);
+    let receiver = Receiver::replying([200]).await;
+    let config = everything_to(&[("hook", &receiver.url(), "")]);
+    let sidecar = Sidecar::start(&config).await;
+    let file = sidecar.dir().join("sidehook.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let busy = taken.local_addr().unwrap().to_string();
+    let locked = other.dir().join("state").display().to_string();
+    let refused =
+        [("127.0.0.1:0", busy.as_str()), ("\"state\"", &format!("{locked:?}")), ("deliveries.jsonl", "sidehook.toml/log.jsonl")];
+    for (was, becomes) in refused {
+        let changed = text.replace(was, becomes).replace(&receiver.url(), &crate::support::closed_port());
+        assert_ne!(changed, text, "{was}");
+        let line = sidecar.changing(|| std::fs::write(&file, changed).unwrap()).await;
+        let error = line["error"].as_str().unwrap_or_default();
+        assert!(line["outcome"] == "rejected" && error.contains(becomes.trim_matches('"')), "{line}");
+        sidecar.event(r#"{"type": "a", "data": 1}"#).await.accepted();
+    }
+    receiver.received(refused.len()).await;
+}
+
+#[tokio::test]
 async fn the_token_and_the_log_file_may_change() {
     let sidecar = Sidecar::start("").await;
     sidecar.event(event("e-1")).await.accepted();
