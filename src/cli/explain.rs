@@ -20,7 +20,7 @@ use crate::{
     event::{Event, GeneratedId, Head, Kept, Time, is_type},
     ingest::{self, Refusal},
     log,
-    pipeline::{self, Attempt, Made},
+    pipeline::{self, Attempt, Made, Prepared},
     route::{Choice, Pattern, Route, Table},
     transform::Input,
 };
@@ -70,16 +70,29 @@ impl Explain {
         let input = Input::new(event);
         let table = Table::new(config.routes.clone());
         let choices = table.select(&self.event_type, |_, when| when.is_true(&input).unwrap_or_default());
-        let mut text = self.summary(&config, &choices);
+        let chosen = choices.iter().map(|choice| (&*config.endpoints[choice.endpoint], table.route(choice.route)));
+        let (prepared, made) = pipeline::prepare(&input, chosen.map(|(endpoint, route)| (endpoint, route.transform.as_ref())))?;
+        let mut text = self.summary(&config, &choices, &made);
         text.push_str(&self.routes(&config, &choices, &input));
-        text.push_str(&requests(&config, &table, &choices, &input, self.show_secrets)?);
+        for (choice, made) in choices.iter().zip(&made) {
+            text.push_str(&delivery(&config, (choice, made), &prepared, &input, self.show_secrets)?);
+        }
         terminal::print(text.trim_end());
         Ok(ExitCode::SUCCESS)
     }
 
-    fn summary(&self, config: &Config, choices: &[Choice]) -> String {
-        let name = |endpoint: &Endpoint| format!("{}{}", endpoint.name, if endpoint.active { "" } else { " (not active)" });
-        let names: Vec<String> = choices.iter().map(|choice| name(&config.endpoints[choice.endpoint])).collect();
+    fn summary(&self, config: &Config, choices: &[Choice], made: &[Made]) -> String {
+        let name = |(choice, made): (&Choice, &Made)| {
+            let endpoint = &config.endpoints[choice.endpoint];
+            let but = match made {
+                _ if !endpoint.active => " (not active)",
+                Made::Body(_) => "",
+                Made::Failed(_) => " (a dead letter)",
+                Made::Filtered => " (filtered)",
+            };
+            format!("{}{but}", endpoint.name)
+        };
+        let names: Vec<String> = choices.iter().zip(made).map(name).collect();
         let mut text = match &names[..] {
             [] => format!("Nobody gets {}.\n", self.event_type),
             names => format!("{} goes to {}.\n", self.event_type, names.join(", ")),
@@ -110,30 +123,33 @@ impl Explain {
     }
 }
 
-fn requests(config: &Config, table: &Table, choices: &[Choice], input: &Input<'_>, show_secrets: bool) -> anyhow::Result<String> {
-    let chosen = || choices.iter().map(|choice| (&*config.endpoints[choice.endpoint], table.route(choice.route)));
-    let (prepared, made) = pipeline::prepare(input, chosen().map(|(endpoint, route)| (endpoint, route.transform.as_ref())))?;
-    let mut text = String::new();
-    for ((choice, (endpoint, route)), made) in choices.iter().zip(chosen()).zip(&made) {
-        let by = named(config, choice.route);
-        let transform = route.transform.as_ref().map(|transform| terminal::in_line(transform.source()));
-        let transform = transform.map(|transform| format!(", transformed: {transform}")).unwrap_or_default();
-        let _ = write!(text, "\n{} (by {by}{transform})\n", endpoint.name);
-        if !endpoint.active {
-            text.push_str("    it is not active, so nothing is sent; if it were:\n");
-        }
-        text.push_str(&match made {
-            Made::Body(body) => {
-                let request = request(endpoint, &prepared.event, &prepared.bodies[*body as usize], show_secrets)?;
-                way(endpoint, input) + &request
-            }
-            Made::Failed(error) => {
-                let error = terminal::in_line(&error.to_string());
-                format!("    the transform fails, so it becomes a dead letter: {error}\n")
-            }
-            Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
-        });
+/// What becomes of the event for one endpoint: the request, where there is one.
+fn delivery(
+    config: &Config,
+    (choice, made): (&Choice, &Made),
+    prepared: &Prepared,
+    input: &Input<'_>,
+    show_secrets: bool,
+) -> anyhow::Result<String> {
+    let (endpoint, route) = (&*config.endpoints[choice.endpoint], &config.routes[choice.route]);
+    let by = named(config, choice.route);
+    let transform = route.transform.as_ref().map(|transform| terminal::in_line(transform.source()));
+    let transform = transform.map(|transform| format!(", transformed: {transform}")).unwrap_or_default();
+    let mut text = format!("\n{} (by {by}{transform})\n", endpoint.name);
+    if !endpoint.active {
+        text.push_str("    it is not active, so nothing is sent; if it were:\n");
     }
+    text.push_str(&match made {
+        Made::Body(body) => {
+            let request = request(endpoint, &prepared.event, &prepared.bodies[*body as usize], show_secrets)?;
+            way(endpoint, input) + &request
+        }
+        Made::Failed(error) => {
+            let error = terminal::in_line(&error.to_string());
+            format!("    the transform fails, so it becomes a dead letter: {error}\n")
+        }
+        Made::Filtered => "    the transform gives nothing, so nothing is sent\n".to_owned(),
+    });
     Ok(text)
 }
 

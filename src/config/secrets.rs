@@ -86,6 +86,23 @@ impl Text {
     pub(super) fn is_literal(&self) -> bool {
         matches!(self, Text::Literal(_))
     }
+
+    /// Whether it should name a secret, and most likely is one.
+    fn is_itself(&self) -> bool {
+        match self {
+            Text::Credential(name) | Text::Env(name) | Text::File(name) => is_text_itself(name),
+            Text::Literal(_) => false,
+        }
+    }
+}
+
+/// Whether what should name a secret most likely is one: a key in PEM, one of Standard Webhooks, random characters.
+pub(super) fn is_text_itself(name: &str) -> bool {
+    let has = |kind: fn(&char) -> bool| name.chars().any(|character| kind(&character));
+    let is_random = has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase) && has(char::is_ascii_digit);
+    name.contains(char::is_control)
+        || ["whsec_", "whsk_"].iter().any(|prefix| name.starts_with(prefix))
+        || (name.len() >= 20 && !name.contains('.') && (name.contains('=') || (is_random && !name.contains('/'))))
 }
 
 /// Why a secret cannot be had.
@@ -97,6 +114,8 @@ pub enum Error {
     CredentialsUnset,
     #[error("{place} is empty")]
     Empty { place: String },
+    #[error("this looks like the text itself, not like the name of where it is")]
+    Itself,
     #[error("{place} is not UTF-8")]
     NotUtf8 { place: String },
     #[error("cannot read the file {path}: {error}")]
@@ -130,7 +149,7 @@ pub(super) struct Secrets<'a> {
 
 impl Secrets<'_> {
     pub(super) fn reveal(&mut self, text: &Text) -> Result<Secret, Error> {
-        let secret = self.look_up(text)?;
+        let secret = self.look_up(text).map_err(|error| if text.is_itself() { Error::Itself } else { error })?;
         self.revealed.update(Sha256::digest(secret.expose()));
         Ok(secret)
     }
@@ -244,6 +263,19 @@ mod tests {
             (Text::Literal(String::new()), "the text is empty"),
         ] {
             assert_eq!(reveal(&text).0.unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_place_of_its_name_is_not_repeated() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQ==\n-----END PRIVATE KEY-----\n";
+        for secret in [pem, "whsec_MfKQ9r8G", "t7Hq2mZx91LkPw0RbNcVyEaS", "c2VjcmV0L2FuZC9zb21l/Kw=="] {
+            for text in [Text::Env(secret.into()), Text::File(secret.into()), Text::Credential(secret.into())] {
+                assert_eq!(reveal(&text).0.unwrap_err(), Error::Itself.to_string());
+            }
+        }
+        for name in ["BILLING_SECRET_2024_PRODUCTION", "secrets/billingKey2024Production", "/run/keys/a", "billingKey2024.pem"] {
+            assert!(!is_text_itself(name), "{name}");
         }
     }
 

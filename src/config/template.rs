@@ -23,6 +23,9 @@ pub(super) fn problem(span: &Span, text: &str, error: &TemplateError, problems: 
         TemplateError::Unknown { .. } if problems.hides(span) => problem("there is no such placeholder"),
         TemplateError::Unknown { name, known, .. } => {
             let found = problem(&format!("there is no placeholder `{{{name}}}`"));
+            if text.get(..at).is_some_and(|before| before.ends_with('$')) {
+                return found.help("variables are not put into the text: { env = \"NAME\" } is a value from one");
+            }
             let listed: Vec<_> = known.iter().map(|known| format!("{{{known}}}")).collect();
             match meant(name, known) {
                 Some(meant) => found.label(format!("did you mean `{{{meant}}}`?")),

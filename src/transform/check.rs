@@ -281,7 +281,8 @@ impl<'s> Check<'s> {
     }
 }
 
-const ENDLESS: &str = "it could run without end";
+/// Why a filter is refused that need not end.
+pub const ENDLESS: &str = "it could run without end";
 const PROCESS: &str = "it reads the process, not the event";
 
 /// Names, with `/` and a number of arguments where others of the name may stay.

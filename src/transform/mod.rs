@@ -37,7 +37,7 @@ use std::{
 use jaq_core::{Ctx, Filter, Vars, data::JustLut};
 use jaq_json::Val;
 
-pub use self::{error::Error, library::Library};
+pub use self::{check::ENDLESS, error::Error, library::Library};
 use crate::event::Event;
 
 /// A program that is known to end.

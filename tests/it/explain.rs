@@ -69,7 +69,7 @@ to = ["a"]
     let said = run(folder.path(), &["explain", "order.paid", "--data", "data.json"]).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     for line in [
-        "order.paid goes to a, b, c, d.\n",
+        "order.paid goes to a, b, c (filtered), d (a dead letter).\n",
         "route gold (line 15) selects it: `order.*` matches, and `when` holds: .data.sku == \"gold\" -> a",
         "routes[1] (line 21) does not: `order.*` matches, but `when` does not hold: .data.sku == \"iron\" -> b",
         "routes[2] (line 25) does not: `!order.paid` takes it away -> b",

@@ -14,7 +14,7 @@ use super::{
     keys::{self, Home},
     meant,
 };
-use crate::config::{problems::Problems, source::Span};
+use crate::config::{problems::Problems, secrets::is_text_itself, source::Span};
 
 /// Hides the values of secret keys, and user, password and query of URLs.
 pub(super) fn hide_secrets(source: &str, table: &DeTable<'_>, problems: &mut Problems) {
@@ -82,20 +82,30 @@ fn hide_table(source: &str, table: &DeTable<'_>, named: bool, problems: &mut Pro
 
 fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: bool, problems: &mut Problems) {
     let unheard_of = !value.get_ref().is_table() && is_unheard_of(key);
-    let secret = if named { !matches!(key, "env" | "file" | "credential") } else { is_secret(key) || unheard_of };
+    let names = matches!(key, "env" | "file" | "credential");
+    let secret = match value.get_ref() {
+        DeValue::String(text) if names => is_text_itself(text),
+        _ if named => !names,
+        _ => is_secret(key) || unheard_of,
+    };
     match (key, value.get_ref()) {
         ("auth", DeValue::String(none)) if none == "none" => {}
         // A jq expression, and the path of a file.
         ("order" | "tls", DeValue::Table(inner)) => {
             let open = |key: &str| matches!(key, "ca" | "certificate" | "key" | "server_name");
-            for (inner_key, value) in inner.iter() {
-                let key = inner_key.get_ref();
-                hide_value(source, value, !open(key) && (is_secret(key) || is_unheard_of(key)), problems);
+            for (name, value) in inner.iter() {
+                let name = name.get_ref();
+                let itself = key == "tls" && value.get_ref().as_str().is_some_and(is_text_itself);
+                hide_value(source, value, itself || (!open(name) && (is_secret(name) || is_unheard_of(name))), problems);
             }
         }
         // What headers are called says nothing, unless it says that they are secret.
         ("headers", DeValue::Table(headers)) if !named => {
             headers.iter().for_each(|(name, value)| hide_value(source, value, is_secret(name.get_ref()), problems));
+        }
+        // A table is meant; these are lines as in a request.
+        (key, DeValue::Array(_) | DeValue::String(_)) if !secret && (key == "header" || key.contains("headers")) => {
+            hide_behind_name(source, value, problems);
         }
         // Also where it is no URL any more.
         ("proxy" | "token_url" | "url", DeValue::String(_)) if !secret => {
@@ -124,6 +134,21 @@ fn hide_value(source: &str, value: &Spanned<DeValue<'_>>, secret: bool, problems
     }
 }
 
+/// Hides all but the name in `Name: value`, in each of a list.
+fn hide_behind_name(source: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) {
+    match value.get_ref() {
+        DeValue::Array(array) => array.iter().for_each(|element| hide_behind_name(source, element, problems)),
+        DeValue::String(_) => {
+            let span = within_quotes(source, value.span());
+            let end = source.get(span.clone()).and_then(|text| text.find([':', '=', ' ']));
+            if let Some(end) = end.filter(|end| span.start + end + 1 < span.end) {
+                problems.hide(span.start + end + 1..span.end);
+            }
+        }
+        _ => hide_value(source, value, false, problems),
+    }
+}
+
 /// Hides user, password and query; there is neither before `authority`.
 fn hide_in_url(source: &str, span: Span, authority: usize, problems: &mut Problems) {
     let Some(text) = source.get(span.clone()) else { return };
@@ -136,8 +161,9 @@ fn hide_in_url(source: &str, span: Span, authority: usize, problems: &mut Proble
 }
 
 fn within_quotes(source: &str, span: Span) -> Span {
+    let is_quoted = source.get(span.clone()).is_some_and(|text| text.starts_with(['"', '\'']));
     match source.get(span.start + 1..span.end.saturating_sub(1)) {
-        Some(text) if !text.is_empty() => span.start + 1..span.end - 1,
+        Some(text) if is_quoted && !text.is_empty() => span.start + 1..span.end - 1,
         _ => span,
     }
 }
@@ -181,5 +207,5 @@ const OTHERS: &[&Home] = &[
 /// Keys of those with whatever inside.
 const MIXED: &[&str] = &["auth", "headers", "proxy", "signature", "tls"];
 const SECRET_KEYS: &[&str] = &["password", "secrets", "token", "value", "client_secret"];
-const SECRET_PARTS: &[&str] = &["pass", "secret", "token", "auth", "cookie", "cred", "key", "value"];
+const SECRET_PARTS: &[&str] = &["pass", "secret", "token", "auth", "basic", "bearer", "cookie", "cred", "hmac", "key", "value"];
 const NO_SECRETS: &[&str] = &["credential", "key_id", "token_url"];

@@ -59,6 +59,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("routes", "disabled enabled", "here it is `active`"),
     ("endpoint", "address endpoint href target uri webhook_url", "here it is `url`"),
     ("endpoint", "http_method verb", "here it is `method`"),
+    ("endpoint", "event_types events filter_types topics types", "a route selects them: its `events`, and its `to` names this"),
     ("endpoint", "name", "an endpoint's name is in its header: [endpoints.NAME]"),
     ("endpoint", "disabled enabled", "here it is `active`"),
     ("endpoint", "type", SHAPE),

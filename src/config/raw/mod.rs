@@ -136,9 +136,13 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> File {
     if errors.is_empty() {
         return file(&tree, problems);
     }
-    let mut broken = Vec::new();
+    let (mut broken, mut doubled) = (Vec::new(), 0..0);
     for error in errors.iter().take(MOST_ERRORS) {
         let span = error.span().unwrap_or(0..0);
+        if doubled.contains(&span.start) && syntax::is_duplicate(error) {
+            continue;
+        }
+        doubled = syntax::doubled(source, error).unwrap_or(doubled);
         let line = problems.position(&span).0;
         // One mistake often makes the parser stumble several times.
         if broken.last() != Some(&line) {

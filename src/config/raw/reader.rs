@@ -214,22 +214,25 @@ fn headed(value: &DeValue<'_>) -> Option<[&'static str; 2]> {
 
 fn unknown_key(key: &Spanned<DeString<'_>>, headed: Option<[&str; 2]>, home: &'static Home, path: &str) -> Problem {
     let name = key.get_ref().escape_debug();
+    let is_reference = std::ptr::eq(home, &keys::REFERENCE);
     let message = match headed {
         Some([open, close]) if path.is_empty() => format!("unknown table {open}{name}{close}"),
-        _ if std::ptr::eq(home, &keys::REFERENCE) => format!("unknown key `{name}` in `{path}`"),
+        _ if is_reference => format!("unknown key `{name}` in `{path}`"),
         _ => format!("unknown key `{name}` in {}", keys::title(path)),
     };
     let problem = Problem::error(Code::UnknownKey, &key.span(), message);
-    if let Some(here) = meant::elsewhere(key.get_ref(), if std::ptr::eq(home, &keys::REFERENCE) { "reference" } else { path }) {
+    if let Some(here) = meant::elsewhere(key.get_ref(), if is_reference { "reference" } else { path }) {
         return problem.label(here);
     }
     match keys::meant(key.get_ref(), home, path) {
         Meant::Spelled(table) if path.is_empty() => problem.label(format!("did you mean {}?", keys::title(table))),
-        Meant::Elsewhere(title) => problem.label(format!("belongs in {title}")),
+        Meant::Elsewhere(title) if !is_reference => problem.label(format!("belongs in {title}")),
         Meant::Nothing if std::ptr::eq(home, &keys::ENDPOINT) && headed.is_some() => {
             problem.label("an endpoint's name has no dots, and its tables are known")
         }
-        Meant::Nothing => problem.help(format!("there are {}", home.names().collect::<Vec<_>>().join(", "))),
+        Meant::Elsewhere(_) | Meant::Nothing => {
+            problem.help(format!("there are {}", home.names().collect::<Vec<_>>().join(", ")))
+        }
         Meant::Spelled(key) => problem.label(format!("did you mean `{key}`?")),
     }
 }

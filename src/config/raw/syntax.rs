@@ -27,6 +27,18 @@ pub(super) fn swallows(source: &str, error: &Error) -> bool {
     (open && begins_line) || (message.starts_with("invalid key-value pair") && is_json(source))
 }
 
+/// The table that the error finds to be there already: that its keys are too says nothing more.
+pub(super) fn doubled(source: &str, error: &Error) -> Option<Span> {
+    let place = Place::of(source, error.span().unwrap_or(0..0));
+    let is_one = is_duplicate(error) && place.is_header();
+    let end = || source[place.at..].find("\n[").map_or(source.len(), |next| place.at + next);
+    is_one.then(|| place.at..end())
+}
+
+pub(super) fn is_duplicate(error: &Error) -> bool {
+    error.message() == "duplicate key"
+}
+
 fn is_json(source: &str) -> bool {
     source.trim_start().starts_with('{')
 }
@@ -141,6 +153,10 @@ impl<'a> Place<'a> {
         self.before.split('=').next().unwrap_or_default().trim()
     }
 
+    fn is_header(&self) -> bool {
+        self.before.trim_start().starts_with('[')
+    }
+
     fn begins_line(&self) -> bool {
         self.before.trim().is_empty()
     }
@@ -155,6 +171,9 @@ impl<'a> Place<'a> {
             _ if text.starts_with("//") || text.starts_with("/*") => Some(of(2, "a comment begins with `#`")),
             _ if text.starts_with("- ") || text.starts_with("---") => Some(of(1, "the config file is TOML, not YAML")),
             _ if text.starts_with("--") => Some(of(2, "a comment begins with `#`")),
+            _ if text.starts_with("```") => {
+                Some(of(3, "the config file is TOML, without Markdown around it").label("take it out"))
+            }
             _ if text.starts_with(';') => Some(of(1, "a comment begins with `#`")),
             _ if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|mark| text.starts_with(mark)) => {
                 Some(of(7, "a merge conflict was left in the file"))
@@ -254,8 +273,10 @@ impl<'a> Place<'a> {
         let name = self.word();
         let (before, _) = DeTable::parse_recoverable(&self.source[..self.line_start]);
         let earlier = self.path().and_then(|path| key_at(before.get_ref(), &path));
-        let header = self.before.trim_start().starts_with('[');
-        let problem = match header {
+        let problem = match self.is_header() {
+            true if self.before.trim() == "[" && name == "routes" => {
+                self.error("the table `routes` is there already").label("write each route as [[routes]]")
+            }
             true => self.error(&format!("the table `{name}` is there already")),
             false => self.error(&format!("the key `{name}` is there already")),
         };

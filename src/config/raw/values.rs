@@ -136,8 +136,11 @@ pub(super) fn list<'a, T>(
 ) -> impl Fn(&Node<'a>, &mut Problems) -> Option<Vec<At<T>>> {
     move |node, problems| {
         let Some(array) = node.value.as_array() else {
-            let label = node.written().map(|written| format!("write [{written}]"));
-            return node.wrong("a list", label.unwrap_or_default(), problems);
+            let label = match node.value {
+                DeValue::Table(_) => "put it in brackets: [{ … }]".to_owned(),
+                _ => node.written().map(|written| format!("write [{written}]")).unwrap_or_default(),
+            };
+            return node.wrong("a list", label, problems);
         };
         let nodes = array.iter().map(|value| Node::element(node.key, value));
         Some(nodes.filter_map(|node| Some(At { value: read(&node, problems)?, span: node.span })).collect())

@@ -103,6 +103,7 @@ fn url_for(url: &At<Text>, error: &TargetError, scope: &Scope<'_>) -> Option<Str
         return None;
     }
     match text.split_once("://") {
+        _ if text.contains("${") => Some("variables are not put into the text: { env = \"NAME\" } is a URL from one".to_owned()),
         Some((scheme, _)) => {
             let near = raw::nearest(scheme, ["http", "https"].into_iter()).filter(|near| !scheme.eq_ignore_ascii_case(near));
             near.map(|near| format!("did you mean {near}://…?"))

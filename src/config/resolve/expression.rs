@@ -8,7 +8,7 @@ use crate::{
         problems::{Code, Problem},
         raw::{At, nearest},
     },
-    transform::{Error, Library, Program},
+    transform::{self, Error, Library, Program},
 };
 
 /// Compiles the expression that stands at the key `key`.
@@ -42,7 +42,7 @@ fn help(error: &Error, library: &Library) -> Option<String> {
             nearest(name, library.names()).map(|near| format!("did you mean `{near}`? A name in quotes is a text"))
         }
         Error::Undefined { what: "variable", .. } => Some("the event is in .id, .type, .time, .context and .data".to_owned()),
-        Error::Recursive { .. } | Error::Refused { .. } => {
+        Error::Recursive { .. } | Error::Refused { why: transform::ENDLESS, .. } => {
             Some("`map`, `reduce`, `..`, `walk` and `limit` go through what an event has, and end".to_owned())
         }
         Error::Syntax { expected, .. } if expected.ends_with("not `'`") => Some("jq has a text in double quotes".to_owned()),
