@@ -146,29 +146,36 @@ codes! {
     WrongType "wrong-type" "a value of another type, or a number without its unit"
 }
 
+// Cold, so that the hundreds of places that make one call these instead of holding copies: a tenth of a megabyte.
 impl Problem {
+    #[cold]
     pub(super) fn error(code: Code, span: &Span, message: impl Into<String>) -> Problem {
         Problem { span: Some(span.clone()), ..Problem::whole(code, message) }
     }
 
+    #[cold]
     pub(super) fn warning(code: Code, span: &Span, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(code, span, message) }
     }
 
     /// An error of the file as a whole.
+    #[cold]
     pub(super) fn whole(code: Code, message: impl Into<String>) -> Problem {
         Problem { code, severity: Severity::Error, message: message.into(), span: None, label: None, help: None, beside: None }
     }
 
+    #[cold]
     pub(super) fn label(self, label: impl Into<String>) -> Problem {
         Problem { label: Some(label.into()), ..self }
     }
 
+    #[cold]
     pub(super) fn help(self, help: impl Into<String>) -> Problem {
         Problem { help: Some(help.into()), ..self }
     }
 
     /// Shows another place too, where there is one in the file.
+    #[cold]
     pub(super) fn beside(self, span: Option<&Span>, label: impl Into<String>) -> Problem {
         Problem { beside: span.map(|span| (span.clone(), label.into())), ..self }
     }
@@ -187,6 +194,7 @@ impl Problems {
 
     /// Adds a problem, once: a setting of `[defaults]` is looked at for every endpoint.
     /// What nobody would read any more is only counted.
+    #[cold]
     pub(super) fn push(&mut self, problem: Problem) {
         if self.list.contains(&problem) {
             return;

@@ -52,6 +52,12 @@ impl<'a> Node<'a> {
 
     /// The same, and what to write, where that is known; it is not said of what may be a secret.
     pub(super) fn wrong<T>(&self, wanted: &str, label: String, problems: &mut Problems) -> Option<T> {
+        self.report_type(wanted, label, problems);
+        None
+    }
+
+    #[cold]
+    fn report_type(&self, wanted: &str, label: String, problems: &mut Problems) {
         let found = match self.value {
             DeValue::Array(_) => "a list",
             DeValue::Boolean(_) => "true or false",
@@ -65,7 +71,6 @@ impl<'a> Node<'a> {
         let problem = Problem::error(Code::WrongType, &self.span, message);
         let tells = !label.is_empty() && !problems.hides(&self.span);
         problems.push(if tells { problem.label(label) } else { problem });
-        None
     }
 
     /// A string or a number as it would stand in a file.
@@ -79,8 +84,13 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn bad<T>(&self, label: impl Into<String>, problems: &mut Problems) -> Option<T> {
-        problems.push(Problem::error(Code::BadValue, &self.span, format!("bad value for `{}`", self.key)).label(label));
+        self.report_value(label.into(), problems);
         None
+    }
+
+    #[cold]
+    fn report_value(&self, label: String, problems: &mut Problems) {
+        problems.push(Problem::error(Code::BadValue, &self.span, format!("bad value for `{}`", self.key)).label(label));
     }
 }
 
@@ -130,6 +140,7 @@ impl<'a, 'p> Section<'a, 'p> {
         self.table.keys().any(|key| !self.home.has(key.get_ref()))
     }
 
+    #[inline(never)] // a look-up in a tree, at each of a hundred keys
     pub(super) fn node(&self, key: &'static str) -> Option<Node<'a>> {
         debug_assert!(self.home.has(key), "{key} is in keys/");
         self.table.get_key_value(key).map(|(key, value)| Node::of(key, value))
@@ -151,13 +162,20 @@ impl<'a, 'p> Section<'a, 'p> {
         key: &'static str,
         read: impl FnOnce(&Node<'a>, &mut Problems) -> Option<T>,
     ) -> Option<At<T>> {
+        if !self.has(key) {
+            self.report_missing(key);
+        }
+        self.read(key, read)
+    }
+
+    #[cold]
+    fn report_missing(&mut self, key: &'static str) {
         // One that was written under another name has been told so.
         let quoted = format!("`{key}`");
-        if !self.has(key) && !self.hints.iter().any(|hint| hint.contains(&quoted)) {
+        if !self.hints.iter().any(|hint| hint.contains(&quoted)) {
             let message = format!("{} needs `{key}`", keys::title(&self.path));
             self.problems.push(Problem::error(Code::MissingKey, &self.span, message).label(format!("`{key}` is missing")));
         }
-        self.read(key, read)
     }
 
     /// Opens a table inside this one.

@@ -76,7 +76,7 @@ fn scheme_name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let name = string(node, problems)?;
     match schemes().contains(&&*name) {
         true => Some(name),
-        false => node.bad(one_of(&name, schemes().into_iter()), problems),
+        false => node.bad(one_of(&name, &mut schemes().into_iter()), problems),
     }
 }
 
@@ -152,7 +152,7 @@ fn named<T: Copy>(names: &'static [(&'static str, T)]) -> impl Fn(&Node<'_>, &mu
     move |node, problems| {
         let text = string(node, problems)?;
         let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        found.or_else(|| node.bad(one_of(&text, names.iter().map(|(name, _)| *name)), problems))
+        found.or_else(|| node.bad(one_of(&text, &mut names.iter().map(|(name, _)| *name)), problems))
     }
 }
 

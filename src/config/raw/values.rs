@@ -16,6 +16,7 @@ use crate::config::{
     units,
 };
 
+#[inline(never)] // most keys read one
 pub(super) fn string(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     match node.value {
         DeValue::String(text) => Some(text.to_string()),
@@ -116,17 +117,18 @@ pub(super) fn choice<T: Clone>(offers: &[(&'static str, Option<T>)]) -> impl Fn(
                 problems.push(Problem::error(Code::NotAvailable, &node.span, message));
                 None
             }
-            None => node.bad(one_of(&text, offers.iter().map(|(name, _)| *name)), problems),
+            None => node.bad(one_of(&text, &mut offers.iter().map(|(name, _)| *name)), problems),
         }
     }
 }
 
 /// What to write in place of `text`.
-pub(super) fn one_of(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
-    if let Some(name) = keys::nearest(text, names.clone()) {
+pub(super) fn one_of(text: &str, names: &mut dyn Iterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.collect();
+    if let Some(name) = keys::nearest(text, names.iter().copied()) {
         return format!("did you mean \"{name}\"?");
     }
-    let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     format!("must be one of {}", names.join(", "))
 }
 

@@ -132,14 +132,19 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
     if word.len() > LONGEST {
         return None;
     }
-    let word = word.to_lowercase().replace('-', "_");
+    let word = plain(word);
     let enough = (word.chars().count() / 3).max(1);
-    let distance = |candidate: &'a str| (damerau_levenshtein(&word, &candidate.to_lowercase().replace('-', "_")), candidate);
+    let distance = |candidate: &'a str| (damerau_levenshtein(&word, &plain(candidate)), candidate);
     candidates
         .map(distance)
         .filter(|(distance, _)| *distance <= enough)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// A word without what people mix up.
+fn plain(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
 }
 
 /// `endpoints.NAME` or `defaults`, where `path` is in one.
