@@ -99,6 +99,11 @@ fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: 
                 hide_value(source, value, itself || (!open(name) && (is_secret(name) || is_unheard_of(name))), problems);
             }
         }
+        // A key that is none of theirs may be what is left of one.
+        ("auth" | "signature", DeValue::Array(_) | DeValue::Table(_)) => {
+            let home = if key == "auth" { &keys::AUTH } else { &keys::SIGNATURE };
+            hide_in_credentials(source, value, home, problems);
+        }
         // What headers are called says nothing, unless it says that they are secret.
         ("headers", DeValue::Table(headers)) if !named => {
             headers.iter().for_each(|(name, value)| hide_value(source, value, is_secret(name.get_ref()), problems));
@@ -114,6 +119,22 @@ fn hide_entry(source: &str, (key, value): (&str, &Spanned<DeValue<'_>>), named: 
             hide_in_url(source, span, scheme.map_or(0, |scheme| scheme + 3), problems);
         }
         _ => hide_value(source, value, secret, problems),
+    }
+}
+
+/// In a table of `auth` or `signature`, or a list of them.
+fn hide_in_credentials(source: &str, value: &Spanned<DeValue<'_>>, home: &Home, problems: &mut Problems) {
+    match value.get_ref() {
+        DeValue::Array(array) => array.iter().for_each(|element| hide_in_credentials(source, element, home, problems)),
+        DeValue::Table(table) => {
+            for (name, value) in table.iter() {
+                match home.has(name.get_ref()) {
+                    true => hide_entry(source, (name.get_ref(), value), false, problems),
+                    false => hide_value(source, value, true, problems),
+                }
+            }
+        }
+        _ => hide_value(source, value, true, problems),
     }
 }
 
@@ -172,12 +193,13 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     !NO_SECRETS.contains(&&*key)
         && (SECRET_PARTS.iter().any(|part| key.contains(part))
-            || (key.len() <= 64 && SECRET_KEYS.iter().any(|secret| strsim::jaro_winkler(&key, secret) >= 0.88)))
+            || (key.len() <= 64 && SECRET_KEYS.iter().any(|secret| strsim::jaro_winkler(&key, secret) >= 0.88))
+            || keys::nearest(&key, SECRET_KEYS.iter().copied()).is_some())
 }
 
 /// Whether the key is none, nor nearly one: what is left of a damaged one may be.
 fn is_unheard_of(key: &str) -> bool {
-    let homes = || HARMLESS.iter().chain(OTHERS);
+    let homes = || keys::HOMES.iter().copied().chain([&keys::REFERENCE]);
     let known = homes().any(|home| home.has(key)) || meant::is_known(key);
     // Of a short word it cannot be told what it was.
     !known && (key.len() <= 4 || keys::nearest(key, homes().flat_map(|home| home.names())).is_none())
@@ -189,21 +211,6 @@ fn is_of_secrets(table: &DeTable<'_>) -> bool {
 
 /// Tables without secrets, but for keys that are called so.
 const HARMLESS: &[&Home] = &[&keys::LISTEN, &keys::LOG, &keys::STATE, &keys::ROUTE, &keys::ENDPOINT, &keys::RETRY, &keys::BOUNDS];
-const OTHERS: &[&Home] = &[
-    &keys::TOP,
-    &keys::ADMIN,
-    &keys::QUEUE,
-    &keys::SHUTDOWN,
-    &keys::DEDUPE,
-    &keys::BATCH,
-    &keys::BREAKER,
-    &keys::ORDER,
-    &keys::TLS,
-    &keys::XML,
-    &keys::AUTH,
-    &keys::SIGNATURE,
-    &keys::REFERENCE,
-];
 /// Keys of those with whatever inside.
 const MIXED: &[&str] = &["auth", "headers", "proxy", "signature", "tls"];
 const SECRET_KEYS: &[&str] = &["password", "secrets", "token", "value", "client_secret"];

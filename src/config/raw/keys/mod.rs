@@ -172,7 +172,7 @@ const fn key(name: &'static str, kind: Kind, otherwise: Otherwise, about: &'stat
 /// Longer words are no typing errors, and comparing them costs time.
 const LONGEST: usize = 64;
 
-const HOMES: &[&Home] = &[
+pub(super) const HOMES: &[&Home] = &[
     &TOP, &LISTEN, &ADMIN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER,
     &ORDER, &TLS, &XML, &AUTH, &SIGNATURE,
 ];
