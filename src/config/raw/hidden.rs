@@ -62,15 +62,17 @@ fn shown_until(line: &str) -> Option<usize> {
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
     let harmless = |key: &str| HARMLESS.iter().any(|home| home.has(key)) && !is_secret(key) && !MIXED.contains(&key);
     let mut assignments = line.match_indices(['=', ':']).filter(is_assignment).map(|(at, _)| at).peekable();
+    // What stands in quotes before any of them has the line's first word as its key, if it has one.
+    let first = line.trim_start().split(|character| !is_word(character)).next().unwrap_or_default();
+    let quote = line[..assignments.peek().copied().unwrap_or(line.len())].find(['"', '\'']).filter(|_| !harmless(first));
     if assignments.peek().is_none() {
-        let first = line.trim_start().split(|character| !is_word(character)).next().unwrap_or_default();
-        return line.find(['"', '\'']).filter(|_| !harmless(first)).map(|quote| if line.starts_with('[') { quote } else { 0 });
+        return quote.map(|quote| if line.starts_with('[') { quote } else { 0 });
     }
     let open = assignments.find(|at| {
         let key = line[..*at].trim_end_matches(|character: char| character.is_whitespace() || "\"'".contains(character));
         !harmless(key.rsplit(|character| !is_word(character)).next().unwrap_or_default())
     });
-    open.map(|at| at + 1)
+    open.map(|at| at + 1).into_iter().chain(quote).min()
 }
 
 /// `named`: whether this is the table of a secret's reference, where only the reference may be shown.
