@@ -130,7 +130,9 @@ fn hide_in_credentials(source: &str, value: &Spanned<DeValue<'_>>, home: &Home, 
         DeValue::Array(array) => array.iter().for_each(|element| hide_in_credentials(source, element, home, problems)),
         DeValue::Table(table) => {
             for (name, value) in table.iter() {
-                match home.has(name.get_ref()) {
+                // Nor may a list stand at any of them but one.
+                let misplaced = value.get_ref().is_array() && name.get_ref() != "scopes";
+                match home.has(name.get_ref()) && !misplaced {
                     true => hide_entry(source, (name.get_ref(), value), false, problems),
                     false => hide_value(source, value, true, problems),
                 }

@@ -96,10 +96,10 @@ fn whole_files() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let example = fs::read_to_string(root.join("config.example.toml")).unwrap();
     let on: String = example.lines().map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line))).collect();
-    let [password, first, second, header, token, query] = SECRETS.map(|(before, secret)| format!("{before}{secret}"));
+    let [password, _, both, header, token, query] = SECRETS.map(|(before, secret)| format!("{before}{secret}"));
     let with_secrets = format!(
         "[endpoints.basic]\nurl = \"https://a.example/{query}\"\nauth = {{ type = \"basic\", username = \"u\", {password}\" }}\n\
-         [endpoints.signed]\nurl = \"https://b.example/\"\nsignature = {{ scheme = \"github\", {first}\", {second}'] }}\n\
+         [endpoints.signed]\nurl = \"https://b.example/\"\nsignature = {{ scheme = \"github\", {both}'] }}\n\
          headers = {{ {header}\" }}\n[listen]\n{token}\"\"\"\n"
     );
     let golden = fs::read_dir(root.join("tests/golden")).unwrap();
@@ -159,7 +159,7 @@ fn outside() -> Outside {
 const SECRETS: [(&str, &str); 6] = [
     ("password = \"", "hunter2-of-auth"),
     ("secrets = [\"", "correct horse"),
-    ("'", "battery staple"),
+    ("secrets = [\"correct horse\", '", "battery staple"),
     ("X-Api-Key = \"", "hunter2-of-a-header"),
     ("token = \"\"\"", "hunter2-of-listen"),
     ("://a.example/x?key=", "a-query-of-hunter2"),
