@@ -172,7 +172,7 @@ def mixed(a):
         version = f'v{n}'
         more = f'headers = {{ X-One = "{version}", X-Two = "{version}" }}\nauth = {{ type = "bearer", token = "token-{version}" }}\n'
         more += f'signature = {{ scheme = "github", secrets = ["secret-{version}"] }}\nqueue = {{ events = 100000 }}'
-        return endpoint('hook', receiver.port, more).replace(f':{receiver.port}/', f':{receiver.port}/{version}') + route('**', 'hook')
+        return endpoint('hook', receiver.port, more, f'/{version}') + route('**', 'hook')
     admin = Admin(a, text(0))
     with admin.sidecar as sidecar:
         load = {}

@@ -43,8 +43,8 @@ def wait_for(port, process):
             time.sleep(0.02)
     raise SystemExit(f'{process.args} ended with {process.returncode}')
 
-def endpoint(name, port, more=''):
-    return f'[endpoints.{name}]\nurl = "http://127.0.0.1:{port}/"\nenvelope = "none"\n{more}\n'
+def endpoint(name, port, more='', path='/'):
+    return f'[endpoints.{name}]\nurl = "http://127.0.0.1:{port}{path}"\nenvelope = "none"\n{more}\n'
 
 def route(events, *names):
     return f'[[routes]]\nevents = ["{events}"]\nto = {json.dumps(names)}\n'

@@ -49,11 +49,11 @@ impl Check {
     }
 }
 
-/// The help's end: `examples`, and what the codes mean.
+/// The help's end: `examples`, what is in the JSON, and what the codes mean.
 pub(super) fn codes(examples: &str) -> String {
     let line = |code: &Code| format!("  {:16} {}\n", code.as_str(), code.means());
     let lines: String = Code::ALL.iter().map(line).collect();
-    format!("{examples}\n\nCodes of problems:\n{}", lines.trim_end())
+    format!("{examples}\n\n{JSON_FIELDS}\n\nCodes of problems:\n{}", lines.trim_end())
 }
 
 fn told(path: &Path, config: &Config) -> String {
@@ -96,6 +96,10 @@ fn github(path: &Path, problems: &Problems, problem: &Problem) -> String {
 fn escaped(text: &str) -> String {
     terminal::printable(text.as_bytes()).replace('%', "%25").replace('\n', "%0A")
 }
+
+const JSON_FIELDS: &str = "--format json is one object with file, ok, errors (how many) and problems: a list of objects with
+severity, code and message, and where there are any line, column, end_line and end_column (from 1, in
+characters, the end behind the last one), label, help and related (other places, with a label).";
 
 #[cfg(test)]
 mod tests {

@@ -239,7 +239,7 @@ fn json(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") {
         io::stdin().read_to_end(&mut text).context("cannot read stdin")?;
     } else {
-        text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        text = fs::read(path).with_context(|| format!("cannot read the file {}", path.display()))?;
     }
     let value = ingest::json(&text).with_context(|| format!("{} is not JSON that an event may hold", path.display()))?;
     Ok(value.to_owned())

@@ -211,14 +211,16 @@ fn shown(character: char) -> String {
     }
 }
 
-/// A terminal obeys control characters, and a file that is wrong may hold any; those that turn the direction of writing
-/// would show a line that is not there, and those without a width one that seems right.
 pub(super) fn printable(text: &str) -> String {
-    let turns =
-        |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_unseen = |character: char| matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}');
-    let obeyed = |character: char| (character.is_control() && character != '\t') || turns(character) || is_unseen(character);
-    text.chars().map(|character| if obeyed(character) { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if misleads(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// Whether a terminal must not get it: it obeys control characters (a tab is harmless); those that turn the direction of
+/// writing would show a line that is not there, and those without a width one that seems right.
+pub fn misleads(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_unseen = matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}');
+    (character.is_control() && character != '\t') || turns || is_unseen
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';

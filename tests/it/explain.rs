@@ -140,6 +140,8 @@ async fn what_cannot_be_explained_says_why() {
     .unwrap();
     let said = run(folder.path(), &["explain", "a"]).await;
     assert!(said.code == 0 && said.stdout.contains("Nobody gets a.\n"), "{} {}", said.stdout, said.stderr);
+    let said = run(folder.path(), &["explain", "a", "--data", "{\"n\": 1}"]).await;
+    assert!(said.code == 1 && said.stderr.contains("cannot read the file {\"n\": 1}: "), "{}", said.stderr);
     let said = run(folder.path(), &["explain", "a", "--data", "bad.json"]).await;
     assert!(said.code == 1 && said.stderr.contains("bad.json is not JSON"), "{}", said.stderr);
 }

@@ -88,6 +88,18 @@ impl Process {
         timeout(LIMIT, started).await.expect("a `started` line in the delivery log")
     }
 
+    /// Waits until the delivery log in `folder` has at least `n` lines that tell of `outcome`.
+    pub(crate) async fn logged(&self, folder: &Path, outcome: &str, n: usize) {
+        let log = folder.join("deliveries.jsonl");
+        let logged = async {
+            while telling(&json_lines(&log), outcome).len() < n {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        let waited = timeout(LIMIT, logged).await;
+        assert!(waited.is_ok(), "{n} `{outcome}` lines are not in {}: {}", log.display(), self.complained());
+    }
+
     /// What it wrote to stdout so far.
     pub(crate) fn printed(&self) -> String {
         String::from_utf8(content(&self.stdout)).unwrap()
