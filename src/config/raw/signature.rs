@@ -49,8 +49,8 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
     for key in keys::SIGNATURE.names_for(&name.value, false) {
         if let Some(node) = section.node(key) {
             let message = format!("`{key}` does not belong to the scheme `{}`", name.value);
-            let owner = if key == "key_id" { "http-message" } else { "hmac" };
-            let help = format!("scheme = \"{owner}\" has it");
+            let owners: Vec<_> = keys::SIGNATURE.words_of(key).map(|word| format!("\"{word}\"")).collect();
+            let help = format!("scheme = {} has it", owners.join(" or "));
             let problem = Problem::error(Code::Conflict, &node.span, message).help(help);
             section.problems.push(problem.beside(Some(&name.span), "the scheme"));
         }
