@@ -148,6 +148,8 @@ pub enum TargetError {
     NotAbsolute,
     #[error("port 0 cannot be dialled")]
     PortZero,
+    #[error("a URL has {} bytes at most", LONGEST_URL)]
+    TooLong,
     #[error("user and password do not belong in a URL: use auth = {{ type = \"basic\", … }}")]
     Userinfo,
 }
@@ -192,6 +194,9 @@ impl Target {
         let path_and_query = format!("{root}{}", utf8_percent_encode(path, UNSENDABLE));
         let origin = format!("{}://{host_text}", if tls { "https" } else { "http" });
         let absolute = format!("{origin}{path_and_query}");
+        if absolute.len() > LONGEST_URL {
+            return Err(TargetError::TooLong);
+        }
         let path_and_query: Uri = path_and_query.parse().map_err(|_| TargetError::NotAbsolute)?;
         Ok(Target {
             tls,
@@ -277,6 +282,9 @@ fn shown(origin: String, path_and_query: &Uri) -> String {
     }
     text
 }
+
+/// What the `http` crate can hold, percent-encoded as it is sent.
+const LONGEST_URL: usize = u16::MAX as usize - 1;
 
 /// What neither a path nor a query holds (RFC 3986, section 3), but for what all receivers take; beside it whatever is not ASCII.
 const UNSENDABLE: &AsciiSet = &AsciiSet::EMPTY.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'}');
@@ -513,5 +521,8 @@ mod tests {
         ] {
             assert_eq!(Target::parse(url, false).err(), Some(error), "{url}");
         }
+        let long = |length: usize| Target::parse(&format!("http://a.example/?{}", "x".repeat(length)), false);
+        assert_eq!(long(LONGEST_URL).err(), Some(TargetError::TooLong));
+        assert!(long(LONGEST_URL - "http://a.example/?".len()).is_ok());
     }
 }

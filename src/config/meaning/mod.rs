@@ -13,7 +13,7 @@ mod trust;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-pub(super) use self::secrets::literal;
+pub(super) use self::secrets::literal_text;
 use super::{
     Outside, State,
     problems::Problems,

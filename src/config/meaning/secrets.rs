@@ -28,9 +28,24 @@ pub(super) fn warn(evidence: &Evidence<'_>, problems: &mut Problems) {
 }
 
 /// The warning of a secret that stands at `span`.
-pub(in crate::config) fn literal(span: &Span) -> Problem {
+fn literal(span: &Span) -> Problem {
     Problem::warning(Code::LiteralSecret, span, "a secret stands in the config file")
         .help("name it instead: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }")
+}
+
+/// The same of a secret that is `text`.
+pub(in crate::config) fn literal_text(span: &Span, text: &str) -> Problem {
+    let problem = literal(span);
+    if is_variable(text) { problem.label("variables are not put into the text") } else { problem }
+}
+
+/// `${…}`, or `$NAME` in capitals: a secret may begin with a `$`.
+fn is_variable(text: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    match text.strip_prefix('$') {
+        None | Some("") => false,
+        Some(name) => (name.starts_with('{') && name.ends_with('}')) || name.bytes().all(of_name),
+    }
 }
 
 /// Whether headers and parameters of this name usually hold a secret.

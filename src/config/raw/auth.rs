@@ -38,7 +38,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<At<Option<Auth>>> {
     let mut table = section.section("auth", &keys::AUTH)?;
     let kind = table.require("type", choice(AUTHS))?;
     let auth = of_kind(kind.value, &mut table);
-    let word = AUTHS.iter().find(|(_, offered)| *offered == Some(kind.value)).map_or("", |(word, _)| word);
+    let word = AUTHS.iter().find(|(_, offered)| *offered == kind.value).map_or("", |(word, _)| word);
     for key in keys::AUTH.names_for(word, false) {
         if let Some(node) = table.node(key) {
             let message = format!("`{key}` does not belong to this type of auth");
@@ -103,12 +103,8 @@ pub(super) enum Kind {
     OAuth2,
 }
 
-pub(super) const AUTHS: &[(&str, Option<Kind>)] = &[
-    ("basic", Some(Kind::Basic)),
-    ("bearer", Some(Kind::Bearer)),
-    ("api_key", Some(Kind::ApiKey)),
-    ("oauth2", Some(Kind::OAuth2)),
-];
+pub(super) const AUTHS: &[(&str, Kind)] =
+    &[("basic", Kind::Basic), ("bearer", Kind::Bearer), ("api_key", Kind::ApiKey), ("oauth2", Kind::OAuth2)];
 
 /// In place of a table.
 pub(super) const NONE: &str = "none";

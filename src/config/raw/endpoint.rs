@@ -290,26 +290,21 @@ fn bounds(section: &mut Section<'_, '_>) -> Bounds {
 /// Tables of which a default gives the keys that an endpoint's own leaves out.
 const MERGED: &[&str] = &["headers", "queue", "retry", "tls"];
 
-pub(super) const BACKOFFS: &[(&str, Option<Backoff>)] =
-    &[("fixed", Some(Backoff::Fixed)), ("exponential", Some(Backoff::Exponential))];
-pub(super) const ENVELOPES: &[(&str, Option<Envelope>)] = &[
-    ("none", Some(Envelope::None)),
-    ("event", Some(Envelope::Event)),
-    ("standard", Some(Envelope::Standard)),
-    ("md5", Some(Envelope::Md5)),
-    ("cloudevents", Some(Envelope::CloudEvents)),
-    ("cloudevents-binary", Some(Envelope::CloudEventsBinary)),
+pub(super) const BACKOFFS: &[(&str, Backoff)] = &[("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
+pub(super) const ENVELOPES: &[(&str, Envelope)] = &[
+    ("none", Envelope::None),
+    ("event", Envelope::Event),
+    ("standard", Envelope::Standard),
+    ("md5", Envelope::Md5),
+    ("cloudevents", Envelope::CloudEvents),
+    ("cloudevents-binary", Envelope::CloudEventsBinary),
 ];
-pub(super) const FORMATS: &[(&str, Option<Format>)] =
-    &[("json", Some(Format::Json)), ("xml", Some(Format::Xml)), ("form", Some(Format::Form))];
-pub(super) const HTTPS: &[(&str, Option<Http>)] = &[("auto", Some(Http::Auto)), ("1.1", Some(Http::One)), ("2", Some(Http::Two))];
-pub(super) const METHODS: &[(&str, Option<Method>)] = &[("POST", Some(Method::POST)), ("PUT", Some(Method::PUT))];
-pub(super) const NETWORKS: &[(&str, Option<Network>)] = &[("any", Some(Network::Any)), ("public", Some(Network::Public))];
-pub(super) const ONS: &[(&str, Option<retry::On>)] = &[("transient", Some(retry::On::Transient)), ("any", Some(retry::On::Any))];
+pub(super) const FORMATS: &[(&str, Format)] = &[("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form)];
+pub(super) const HTTPS: &[(&str, Http)] = &[("auto", Http::Auto), ("1.1", Http::One), ("2", Http::Two)];
+pub(super) const METHODS: &[(&str, Method)] = &[("POST", Method::POST), ("PUT", Method::PUT)];
+pub(super) const NETWORKS: &[(&str, Network)] = &[("any", Network::Any), ("public", Network::Public)];
+pub(super) const ONS: &[(&str, retry::On)] = &[("transient", retry::On::Transient), ("any", retry::On::Any)];
 pub(super) const STATUSES: &[(&str, (u16, u16))] =
     &[("2xx", (200, 299)), ("3xx", (300, 399)), ("4xx", (400, 499)), ("5xx", (500, 599))];
-pub(super) const WHEN_FULL: &[(&str, Option<WhenFull>)] = &[
-    ("dead_letter", Some(WhenFull::DeadLetter)),
-    ("reject", Some(WhenFull::Reject)),
-    ("drop_oldest", Some(WhenFull::DropOldest)),
-];
+pub(super) const WHEN_FULL: &[(&str, WhenFull)] =
+    &[("dead_letter", WhenFull::DeadLetter), ("reject", WhenFull::Reject), ("drop_oldest", WhenFull::DropOldest)];

@@ -201,7 +201,7 @@ fn file(tree: &Spanned<DeTable<'_>>, problems: &mut Problems) -> File {
 
 /// Whether a top-level key that does not exist stands for `endpoints`.
 fn meant_endpoints(key: &str) -> bool {
-    let elsewhere = meant::elsewhere(key, "").is_some_and(|here| here.contains("[endpoints"));
+    let elsewhere = meant::elsewhere(key, "").is_some_and(|(here, _)| here == "endpoints");
     !keys::TOP.has(key) && (elsewhere || nearest(key, keys::TOP.names()) == Some("endpoints"))
 }
 

@@ -101,8 +101,8 @@ pub(super) struct Section<'a, 'p> {
     pub(super) path: String,
     table: &'a DeTable<'a>,
     pub(super) span: Span,
-    /// What the keys that are not of it were likely meant to be.
-    hints: Vec<String>,
+    /// What the keys that are not of it were likely meant to be, as it was told.
+    told: Vec<&'static str>,
     pub(super) problems: &'p mut Problems,
 }
 
@@ -121,13 +121,13 @@ impl<'a, 'p> Section<'a, 'p> {
         (home, path): (&'static Home, String),
         problems: &'p mut Problems,
     ) -> Self {
-        let mut hints = Vec::new();
+        let mut told = Vec::new();
         for (key, value) in table.iter().filter(|(key, _)| !home.has(key.get_ref())) {
-            let problem = unknown_key(key, headed(value.get_ref()), home, &path);
-            hints.extend(problem.label.clone());
+            let (problem, meant) = unknown_key(key, headed(value.get_ref()), home, &path);
+            told.extend(meant);
             problems.push(problem);
         }
-        Section { home, path, table, span, hints, problems }
+        Section { home, path, table, span, told, problems }
     }
 
     /// Whether the file has the key, readable or not.
@@ -171,8 +171,7 @@ impl<'a, 'p> Section<'a, 'p> {
     #[cold]
     fn report_missing(&mut self, key: &'static str) {
         // One that was written under another name has been told so.
-        let quoted = format!("`{key}`");
-        if !self.hints.iter().any(|hint| hint.contains(&quoted)) {
+        if !self.told.contains(&key) {
             let message = format!("{} needs `{key}`", keys::title(&self.path));
             self.problems.push(Problem::error(Code::MissingKey, &self.span, message).label(format!("`{key}` is missing")));
         }
@@ -230,7 +229,13 @@ fn headed(value: &DeValue<'_>) -> Option<[&'static str; 2]> {
     }
 }
 
-fn unknown_key(key: &Spanned<DeString<'_>>, headed: Option<[&str; 2]>, home: &'static Home, path: &str) -> Problem {
+/// What to say of the key, and the key of this table that it likely stands for.
+fn unknown_key(
+    key: &Spanned<DeString<'_>>,
+    headed: Option<[&str; 2]>,
+    home: &'static Home,
+    path: &str,
+) -> (Problem, Option<&'static str>) {
     let name = key.get_ref().escape_debug();
     let is_reference = std::ptr::eq(home, &keys::REFERENCE);
     let message = match headed {
@@ -239,10 +244,12 @@ fn unknown_key(key: &Spanned<DeString<'_>>, headed: Option<[&str; 2]>, home: &'s
         _ => format!("unknown key `{name}` in {}", keys::title(path)),
     };
     let problem = Problem::error(Code::UnknownKey, &key.span(), message);
-    if let Some(here) = meant::elsewhere(key.get_ref(), if is_reference { "reference" } else { path }) {
-        return problem.label(here);
+    if let Some((here, hint)) = meant::elsewhere(key.get_ref(), if is_reference { "reference" } else { path }) {
+        return (problem.label(hint), Some(here));
     }
-    match keys::meant(key.get_ref(), home, path) {
+    let meant = keys::meant(key.get_ref(), home, path);
+    let spelled = if let Meant::Spelled(key) = &meant { Some(*key) } else { None };
+    let problem = match meant {
         Meant::Spelled(table) if path.is_empty() => problem.label(format!("did you mean {}?", keys::title(table))),
         Meant::Elsewhere(title) if !is_reference => problem.label(format!("belongs in {title}")),
         Meant::Nothing if std::ptr::eq(home, &keys::ENDPOINT) && headed.is_some() => {
@@ -252,5 +259,6 @@ fn unknown_key(key: &Spanned<DeString<'_>>, headed: Option<[&str; 2]>, home: &'s
             problem.help(format!("there are {}", home.names().collect::<Vec<_>>().join(", ")))
         }
         Meant::Spelled(key) => problem.label(format!("did you mean `{key}`?")),
-    }
+    };
+    (problem, spelled)
 }

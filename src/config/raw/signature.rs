@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::{
     keys,
     reader::{At, Node, Section, in_file_order},
-    values::{filled, one_of, some, string, text},
+    values::{choice, filled, one_of, some, string, text},
 };
 use crate::{
     config::{
@@ -49,8 +49,8 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
     for key in keys::SIGNATURE.names_for(&name.value, false) {
         if let Some(node) = section.node(key) {
             let message = format!("`{key}` does not belong to the scheme `{}`", name.value);
-            let owner = if key == "key_id" { "http-message" } else { "hmac" };
-            let help = format!("scheme = \"{owner}\" has it");
+            let owners: Vec<_> = keys::SIGNATURE.words_of(key).map(|word| format!("\"{word}\"")).collect();
+            let help = format!("scheme = {} has it", owners.join(" or "));
             let problem = Problem::error(Code::Conflict, &node.span, message).help(help);
             section.problems.push(problem.beside(Some(&name.span), "the scheme"));
         }
@@ -60,7 +60,7 @@ fn one(node: &Node<'_>, path: &str, problems: &mut Problems) -> Option<Signature
         "http-message" => message(&mut section)?.into(),
         preset => {
             let mut scheme = Scheme::preset(preset).ok()?;
-            let encoding = section.read("encoding", named(sign::Encoding::NAMES));
+            let encoding = section.read("encoding", choice(sign::Encoding::NAMES));
             if let Some(encoding) = encoding.filter(|_| keys::SIGNATURE.names_for(preset, true).any(|key| key == "encoding")) {
                 scheme.encoding = encoding.value;
             }
@@ -87,9 +87,9 @@ pub(super) fn schemes() -> Vec<&'static str> {
 fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
     let signed = section.require("signed", filled_in);
     let headers = section.require("headers", headers);
-    let algorithm = section.read("algorithm", named(sign::Algorithm::NAMES));
-    let encoding = section.read("encoding", named(sign::Encoding::NAMES));
-    let key = section.read("key", named(sign::KeyForm::NAMES));
+    let algorithm = section.read("algorithm", choice(sign::Algorithm::NAMES));
+    let encoding = section.read("encoding", choice(sign::Encoding::NAMES));
+    let key = section.read("key", choice(sign::KeyForm::NAMES));
     let each = section.read("each", filled_in);
     let join = section.read("join", string);
     if let Some(signed) =
@@ -109,7 +109,7 @@ fn hmac(section: &mut Section<'_, '_>) -> Option<Scheme> {
 
 fn message(section: &mut Section<'_, '_>) -> Option<MessageScheme> {
     let key_id = section.require("key_id", filled);
-    let algorithm = section.read("algorithm", named(MessageAlgorithm::NAMES));
+    let algorithm = section.read("algorithm", choice(MessageAlgorithm::NAMES));
     let algorithm = match algorithm {
         Some(algorithm) => algorithm.value,
         None if section.has("algorithm") => return None,
@@ -145,14 +145,6 @@ fn filled_in<P: sign::Placeholder>(node: &Node<'_>, problems: &mut Problems) -> 
             problems.push(template::problem(&node.span, &text, &error, problems));
             None
         }
-    }
-}
-
-fn named<T: Copy>(names: &'static [(&'static str, T)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
-    move |node, problems| {
-        let text = string(node, problems)?;
-        let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        found.or_else(|| node.bad(one_of(&text, &mut names.iter().map(|(name, _)| *name)), problems))
     }
 }
 

@@ -106,19 +106,12 @@ pub(super) fn size(node: &Node<'_>, problems: &mut Problems) -> Option<u64> {
     }
 }
 
-/// One of a closed set of words; those without a value are not available yet.
-pub(super) fn choice<T: Clone>(offers: &[(&'static str, Option<T>)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
+/// One of a closed set of words.
+pub(super) fn choice<T: Clone>(offers: &[(&'static str, T)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
     move |node, problems| {
         let text = string(node, problems)?;
-        match offers.iter().find(|(name, _)| *name == text) {
-            Some((_, Some(value))) => Some(value.clone()),
-            Some((_, None)) => {
-                let message = format!("`{} = \"{text}\"` is not available yet", node.key);
-                problems.push(Problem::error(Code::NotAvailable, &node.span, message));
-                None
-            }
-            None => node.bad(one_of(&text, &mut offers.iter().map(|(name, _)| *name)), problems),
-        }
+        let found = offers.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone());
+        found.or_else(|| node.bad(one_of(&text, &mut offers.iter().map(|(name, _)| *name)), problems))
     }
 }
 

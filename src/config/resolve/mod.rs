@@ -149,8 +149,8 @@ impl<'a> Scope<'a> {
     }
 
     fn warn_of_literal(&mut self, text: &At<Text>) {
-        if text.value.is_literal() {
-            self.problems.push(meaning::literal(&text.span));
+        if let Text::Literal(literal) = &text.value {
+            self.problems.push(meaning::literal_text(&text.span, literal));
         }
     }
 }

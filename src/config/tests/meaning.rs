@@ -84,6 +84,9 @@ fn an_endpoint_is_warned_of_what_it_says() {
     let token = "auth = { type = \"bearer\", token = { env = \"SHORT\" } }";
     for (keys, expected) in [
         ("auth = { type = 'bearer', token = 'abc' }", format!("2:35 {literal}")),
+        ("auth = { type = 'bearer', token = '${TOKEN}' }", format!("2:35 {literal}: variables are not put into the text")),
+        ("auth = { type = 'bearer', token = '$TOKEN' }", format!("2:35 {literal}: variables are not put into the text")),
+        ("auth = { type = 'bearer', token = '$token' }", format!("2:35 {literal}")),
         ("headers = { Authorization = 'Basic abc' }", format!("2:29 {literal}")),
         ("headers = { X-Api-Key = 'abc' }", format!("2:25 {literal}")),
         ("url = 'https://a.example/in?a=1&token=abc'", format!("2:39 {literal}: the `token` of the query")),

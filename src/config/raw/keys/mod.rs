@@ -87,6 +87,11 @@ impl Home {
         self.names().filter(of_some).filter(move |name| goes(name) == belongs)
     }
 
+    /// The words of `by` that `name` goes with.
+    pub(super) fn words_of(&self, name: &str) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(move |key| key.name == name).flat_map(|key| key.of.iter().copied())
+    }
+
     /// How the table is written in the file, seen from the table at `path`.
     fn title(&self, path: &str) -> String {
         if !self.of_endpoint {
