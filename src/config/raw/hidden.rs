@@ -195,18 +195,30 @@ fn within_quotes(source: &str, span: Span) -> Span {
 
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    !NO_SECRETS.contains(&&*key)
-        && (SECRET_PARTS.iter().any(|part| key.contains(part))
-            || (key.len() <= 64 && SECRET_KEYS.iter().any(|secret| strsim::jaro_winkler(&key, secret) >= 0.88))
-            || keys::nearest(&key, SECRET_KEYS.iter().copied()).is_some())
+    if NO_SECRETS.contains(&&*key) {
+        return false;
+    }
+    // Nearly one of them, but spelled right, is another one.
+    let is_nearly_one = || {
+        let alike = |secret: &&str| strsim::jaro_winkler(&key, secret) >= 0.88;
+        SECRET_KEYS.iter().any(alike) || keys::nearest(&key, SECRET_KEYS.iter().copied()).is_some()
+    };
+    SECRET_PARTS.iter().any(|part| key.contains(part)) || (key.len() <= 64 && !is_key(&key) && is_nearly_one())
 }
 
 /// Whether the key is none, nor nearly one: what is left of a damaged one may be.
 fn is_unheard_of(key: &str) -> bool {
-    let homes = || keys::HOMES.iter().copied().chain([&keys::REFERENCE]);
-    let known = homes().any(|home| home.has(key)) || meant::is_known(key);
+    let known = is_key(key) || meant::is_known(key);
     // Of a short word it cannot be told what it was.
     !known && (key.len() <= 4 || keys::nearest(key, homes().flat_map(|home| home.names())).is_none())
+}
+
+fn is_key(key: &str) -> bool {
+    homes().any(|home| home.has(key))
+}
+
+fn homes() -> impl Iterator<Item = &'static Home> {
+    keys::HOMES.iter().copied().chain([&keys::REFERENCE])
 }
 
 fn is_of_secrets(table: &DeTable<'_>) -> bool {
