@@ -18,6 +18,7 @@ pub mod diagnostics;
 mod json;
 mod line;
 mod output;
+pub mod reader;
 pub mod record;
 mod writer;
 

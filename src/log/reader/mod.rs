@@ -1,0 +1,5 @@
+//! Delivery logs, read again.
+
+mod entry;
+
+pub use self::entry::Entry;
