@@ -91,7 +91,7 @@ impl App {
         let config = config::load(path).map_err(Error::Config)?;
         warn(&config, None);
         let directory = Directory::open(&config.state.directory)?;
-        let log = Log::open(config.log.clone()).map_err(|error| Error::Log(config.log.clone(), error))?;
+        let log = Log::open(config.log.clone()).map_err(|error| Error::Log(config.log.destination.clone(), error))?;
         let bound = Bound::ingest(&config.listen).await?;
         let window = Bound::admin(config.admin.as_ref()).await?;
         let dead_letters = DeadLetters::start(directory.dead_letters(), config.state.max_bytes, log.clone());

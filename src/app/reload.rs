@@ -89,7 +89,7 @@ impl Core {
             false => Some(Directory::open(&config.state.directory)?),
         };
         if config.log != self.config.log {
-            self.log.switch(config.log.clone()).map_err(|error| Error::Log(config.log.clone(), error))?;
+            self.log.switch(config.log.clone()).map_err(|error| Error::Log(config.log.destination.clone(), error))?;
         }
         if listener.is_none() && config.listen.mode != self.config.listen.mode {
             set_mode(&config.listen);

@@ -6,7 +6,7 @@ use super::{Admin, Config, Listen, Shutdown, State};
 use crate::{
     encode,
     endpoint::{Endpoint, Pace, Target},
-    log::Destination,
+    log,
     route::Route,
 };
 
@@ -23,7 +23,17 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
         (None, Some(_)) => changed.push("admin added".to_owned()),
         (Some(_), None) => changed.push("admin removed".to_owned()),
     }
-    note(&mut changed, "log", &log((&old.log, old.log_accepted), (&new.log, new.log_accepted)));
+    let log::Settings { destination, format, rotate } = &new.log;
+    note(
+        &mut changed,
+        "log",
+        &[
+            ("deliveries", *destination != old.log.destination),
+            ("rotate", *rotate != old.log.rotate),
+            ("format", *format != old.log.format),
+            ("accepted", new.log_accepted != old.log_accepted),
+        ],
+    );
     let State { directory, max_bytes } = &new.state;
     note(
         &mut changed,
@@ -87,10 +97,6 @@ fn listen(old: &Listen, new: &Listen) -> [Compared; 13] {
 fn admin(old: &Admin, new: &Admin) -> [Compared; 3] {
     let Admin { address, tokens, hosts, shown: _ } = new;
     [("address", *address != old.address), ("token", *tokens != old.tokens), ("hosts", *hosts != old.hosts)]
-}
-
-fn log(old: (&Destination, bool), new: (&Destination, bool)) -> [Compared; 2] {
-    [("deliveries", old.0 != new.0), ("accepted", old.1 != new.1)]
 }
 
 fn endpoints(changed: &mut Vec<String>, old: &Config, new: &Config) {

@@ -46,13 +46,13 @@ pub use self::{
     source::{Span, misleads},
     units::{Error as UnitError, duration},
 };
-use crate::{endpoint::Endpoint, log::Destination, route::Route, sign::Secret};
+use crate::{endpoint::Endpoint, log, route::Route, sign::Secret};
 
 /// What the sidecar is to do.
 pub struct Config {
     pub listen: Listen,
     pub admin: Option<Admin>,
-    pub log: Destination,
+    pub log: log::Settings,
     /// A line is in the log before an event is answered as accepted.
     pub log_accepted: bool,
     pub state: State,

@@ -129,7 +129,6 @@ codes! {
     MissingKey "missing-key" "a key that must be there is not"
     MountedFile "mounted-file" "a file that is mounted without its folder (warning)"
     NoRetry "no-retry" "retries that never come (warning)"
-    NotAvailable "not-available" "a setting that nothing acts on yet"
     Overflow "overflow" "a queue too small for how long retries last (warning)"
     ReadableSecret "readable-secret" "a secret file that every user can read (warning)"
     Secret "secret" "a secret that cannot be had or used"

@@ -101,7 +101,6 @@ impl Parts {
             Kind::Filled => self.put_text(vec![("minLength", Json::Number(1))]),
             Kind::Flag => self.put("boolean", Vec::new()),
             Kind::Fraction => self.put("number", bounds(0, 1)),
-            Kind::Later => {}
             Kind::List { of, least, most } => {
                 let mut keywords = vec![("items", element(of))];
                 keywords.extend((*least > 0).then_some(("minItems", Json::Number(*least as u64))));
@@ -190,7 +189,7 @@ fn definition(home: &'static Home) -> Json {
 /// The keywords that hold for a table of this kind.
 fn of_table(home: &'static Home, properties: Properties) -> Keywords {
     let shared = matches!(properties, Properties::Shared(_));
-    let keys = || home.keys.iter().filter(move |key| !(matches!(key.kind, Kind::Later) || shared && key.own));
+    let keys = || home.keys.iter().filter(move |key| !(shared && key.own));
     let written = |name: &'static str| match properties {
         Properties::Named(definition) | Properties::Shared(definition) => {
             reference(format!("#/definitions/{definition}/properties/{name}"))

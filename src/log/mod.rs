@@ -37,13 +37,53 @@ pub fn timestamp(now: SystemTime) -> String {
     Stamp::default().at(now).to_owned()
 }
 
+/// What the log is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub destination: Destination,
+    pub format: Format,
+    /// `None`: others rotate it, or nobody.
+    pub rotate: Option<Rotation>,
+}
+
+/// How keys are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As Elastic Common Schema names them.
+    Ecs,
+    /// As the interface does.
+    Plain,
+}
+
+/// When a file is done, and what becomes of those that are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// Bytes that a file may have.
+    pub size: Option<u64>,
+    /// No file goes on over midnight, UTC.
+    pub daily: bool,
+    /// Files besides the current one.
+    pub keep: Option<usize>,
+    /// Bytes of all files, the current one included.
+    pub total: Option<u64>,
+    /// Files that shippers have had time to read are compressed.
+    pub gzip: bool,
+}
+
+impl From<Destination> for Settings {
+    fn from(destination: Destination) -> Settings {
+        Settings { destination, format: Format::Plain, rotate: None }
+    }
+}
+
 /// The delivery log. Clones are the same log; when the last is dropped what it holds is still written, but nobody waits.
 #[derive(Clone)]
 pub struct Log(Arc<Door>);
 
 impl Log {
     /// Opens the destination and starts the writer's thread.
-    pub fn open(destination: Destination) -> io::Result<Log> {
+    pub fn open(settings: impl Into<Settings>) -> io::Result<Log> {
+        let Settings { destination, .. } = settings.into();
         let buffer = Arc::new(Buffer::new());
         let thread = writer::start(Arc::clone(&buffer), Output::open(destination)?)?;
         Ok(Log(Arc::new(Door { buffer, thread: Mutex::new(Some(thread)) })))
@@ -72,7 +112,8 @@ impl Log {
     }
 
     /// Goes on at `destination`, with whatever the old one did not take. An error leaves everything as it was.
-    pub fn switch(&self, destination: Destination) -> io::Result<()> {
+    pub fn switch(&self, settings: impl Into<Settings>) -> io::Result<()> {
+        let Settings { destination, .. } = settings.into();
         let output = Output::open(destination)?;
         self.0.buffer.order(|orders| orders.output = Some(output));
         Ok(())

@@ -66,17 +66,6 @@ async fn check_tells_every_problem_in_one_go() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_available_yet_say_so() {
-    let endpoint = "[endpoints.a]\nurl = \"http://x/\"\n";
-    let route = "[[routes]]\nevents = [\"**\"]\nto = [\"a\"]\n";
-    for table in ["[log]\nrotate = { size = \"1MiB\" }", "[log]\nformat = \"ecs\""] {
-        let config = format!("{table}\n{endpoint}{route}");
-        let (code, text) = said(&config, &["check"]).await;
-        assert!(code == 1 && text.contains("not available yet"), "exit {code} for\n{config}\n{text}");
-    }
-}
-
-#[tokio::test]
 async fn check_never_prints_a_secret() {
     let keys = "auth = { type = \"bearer\", token = \"s3cret-token\" }\nsignature = { scheme = \"standard\", secrets = [\"s3cret-not-base64!\"] }";
     let (code, text) = said(&everything_to(&[("a", "http://x/", keys)]), &["check"]).await;

@@ -13,9 +13,11 @@ use crate::config::{
     secrets::Text,
     source::Span,
 };
+use crate::log::Destination;
 
 pub(super) fn warn(evidence: &Evidence<'_>, problems: &mut Problems) {
     state_folder(evidence, problems);
+    rotation(evidence, problems);
     let mounts = (evidence.outside.mounts)();
     let look = |path: &Path| (evidence.outside.look)(path);
     if look(evidence.path).is_some_and(|look| mounts.contains(&look.path)) {
@@ -41,6 +43,16 @@ fn state_folder(evidence: &Evidence<'_>, problems: &mut Problems) {
     let message = format!("this user cannot write to the state folder {}: {error}", evidence.state.directory.display());
     let span = evidence.file.state.directory.as_ref().map(|directory| directory.span.clone());
     problems.push(Problem { span, severity: Severity::Warning, ..Problem::whole(Code::StateFolder, message) });
+}
+
+fn rotation(evidence: &Evidence<'_>, problems: &mut Problems) {
+    let log = &evidence.file.log;
+    let Some(At { value: Some(_), span }) = &log.rotate else { return };
+    if *evidence.log == Destination::Stdout {
+        let problem = Problem::warning(Code::Unused, span, "`rotate` does nothing: the log goes to stdout");
+        let deliveries = log.deliveries.as_ref().map(|deliveries| &deliveries.span);
+        problems.push(problem.help("`deliveries` names a file").beside(deliveries, "to stdout"));
+    }
 }
 
 /// Every file that a secret is in, once, as it is named.

@@ -20,12 +20,13 @@ use super::{
     raw::{self, At},
     secrets::Text,
 };
-use crate::{endpoint::Endpoint, route::Route};
+use crate::{endpoint::Endpoint, log::Destination, route::Route};
 
 /// What there is to judge a config by that has no errors.
 pub(super) struct Evidence<'a> {
     pub(super) path: &'a Path,
     pub(super) file: &'a raw::File,
+    pub(super) log: &'a Destination,
     pub(super) state: &'a State,
     /// In the file's order, as are the routes.
     pub(super) endpoints: &'a [Arc<Endpoint>],

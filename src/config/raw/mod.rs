@@ -11,6 +11,7 @@ mod digest;
 mod endpoint;
 mod hidden;
 pub(super) mod keys;
+mod log;
 mod meant;
 mod pace;
 mod reader;
@@ -27,7 +28,7 @@ use toml::{Spanned, de::DeTable};
 use self::{
     address::{address, host, mode, token},
     keys::Home,
-    reader::{Harmless, Node, Section},
+    reader::{Node, Section},
     values::{count, duration, filled, flag, list, path, size, some, string, time_limit},
 };
 pub(super) use self::{
@@ -35,6 +36,7 @@ pub(super) use self::{
     digest::Digests,
     endpoint::{Backoff, Bounds, Endpoint, Format, Header, Retry},
     keys::nearest,
+    log::{Log, Period, Rotate},
     pace::{Order, Pace},
     reader::At,
     signature::Signature,
@@ -95,12 +97,6 @@ pub(super) struct Admin {
 pub(super) struct Dedupe {
     pub(super) ids: Option<At<u64>>,
     pub(super) window: Option<At<Duration>>,
-}
-
-#[derive(Default)]
-pub(super) struct Log {
-    pub(super) deliveries: Option<At<String>>,
-    pub(super) accepted: Option<At<bool>>,
 }
 
 #[derive(Default)]
@@ -183,7 +179,7 @@ fn file(tree: &Spanned<DeTable<'_>>, problems: &mut Problems) -> File {
         admin,
         endpoints_known: endpoints.as_ref().map_or_else(|| !misnamed(), |node| node.value.is_table() && !misnamed()),
         listen: table(&mut top, "listen", &keys::LISTEN, listen),
-        log: table(&mut top, "log", &keys::LOG, log),
+        log: table(&mut top, "log", &keys::LOG, log::read),
         state: table(&mut top, "state", &keys::STATE, |section| State {
             directory: section.read("directory", path),
             max_bytes: section.read("max_bytes", size),
@@ -230,12 +226,6 @@ fn listen(section: &mut Section<'_, '_>) -> Listen {
         source: section.read("source", uri_reference),
         dedupe: dedupe(section),
     }
-}
-
-fn log(section: &mut Section<'_, '_>) -> Log {
-    section.not_yet("rotate", &[]);
-    section.not_yet("format", &[Harmless("plain")]);
-    Log { deliveries: section.read("deliveries", path), accepted: section.read("accepted", flag) }
 }
 
 fn dedupe(section: &mut Section<'_, '_>) -> Dedupe {

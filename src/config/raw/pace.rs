@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     MOST, keys,
     reader::{At, Node, Section},
-    values::{count, duration, filled, quantity, size, time_limit},
+    values::{count, duration, filled, quantity, size, switch, time_limit},
 };
 use crate::config::{problems::Problems, units};
 
@@ -79,22 +79,6 @@ fn order(section: &mut Section<'_, '_>) -> Option<At<Order>> {
             None => return node.bad("write \"parallel\", \"fifo\", or { key = '.data.order_id' }", section.problems),
         },
         _ => return node.wrong_type("\"parallel\", \"fifo\", or { key = '…' }", section.problems),
-    };
-    Some(At { value, span: node.span })
-}
-
-/// `false`, or a table whose keys all have defaults.
-fn switch<T>(
-    section: &mut Section<'_, '_>,
-    key: &'static str,
-    read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
-) -> Option<At<Option<T>>> {
-    let node = section.node(key)?;
-    let value = match node.value {
-        DeValue::Boolean(false) => None,
-        DeValue::Boolean(true) => return node.bad("write {} for the defaults, or false", section.problems),
-        DeValue::Table(_) => Some(read(section)?),
-        _ => return node.wrong_type("a table, or false", section.problems),
     };
     Some(At { value, span: node.span })
 }

@@ -183,34 +183,6 @@ impl<'a, 'p> Section<'a, 'p> {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         Section::open(&node, home, path, self.problems)
     }
-
-    /// Refuses a key of the interface that nothing acts on yet, unless its value is one that asks for nothing.
-    pub(super) fn not_yet(&mut self, key: &'static str, harmless: &[Harmless]) {
-        let Some(node) = self.node(key) else { return };
-        let asks_for_nothing = harmless.iter().any(|harmless| match (harmless, node.value) {
-            (Harmless(text), DeValue::String(value)) => text == value,
-            _ => false,
-        });
-        if asks_for_nothing {
-            return;
-        }
-        let problem = Problem::error(Code::NotAvailable, &node.span, format!("`{key}` is not available yet"));
-        let only: Vec<_> = harmless.iter().map(|harmless| format!("`{key} = {harmless}`")).collect();
-        self.problems.push(if only.is_empty() {
-            problem
-        } else {
-            problem.help(format!("only {} is for now", only.join(" or ")))
-        });
-    }
-}
-
-/// A value that turns a setting off.
-pub(super) struct Harmless(pub(super) &'static str);
-
-impl std::fmt::Display for Harmless {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\"{}\"", self.0)
-    }
 }
 
 /// A table's entries as they stand in the file: the tree has them in the order of the alphabet.

@@ -106,6 +106,32 @@ pub(super) fn size(node: &Node<'_>, problems: &mut Problems) -> Option<u64> {
     }
 }
 
+/// `false`, or a table whose keys all have defaults.
+pub(super) fn switch<T>(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
+) -> Option<At<Option<T>>> {
+    let node = section.node(key)?;
+    let value = match node.value {
+        DeValue::Boolean(false) => None,
+        DeValue::Boolean(true) => return node.bad("write {} for the defaults, or false", section.problems),
+        DeValue::Table(_) => Some(read(section)?),
+        _ => return node.wrong_type("a table, or false", section.problems),
+    };
+    Some(At { value, span: node.span })
+}
+
+/// What `false` turns off.
+pub(super) fn or_off<'a, T>(
+    read: impl Fn(&Node<'a>, &mut Problems) -> Option<T>,
+) -> impl Fn(&Node<'a>, &mut Problems) -> Option<Option<T>> {
+    move |node, problems| match node.value {
+        DeValue::Boolean(false) => Some(None),
+        _ => read(node, problems).map(Some),
+    }
+}
+
 /// One of a closed set of words.
 pub(super) fn choice<T: Clone>(offers: &[(&'static str, T)]) -> impl Fn(&Node<'_>, &mut Problems) -> Option<T> {
     move |node, problems| {

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     encode::Shape,
-    log::Destination,
+    log::{self, Destination},
     route::{Pattern, Route},
     sign::Secret,
     transform::{self, Program},
@@ -44,10 +44,7 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     let mut scope = Scope::new(path, outside, problems);
     let listen = listeners::listen(&file.listen, &mut scope);
     let admin = listeners::admin(file, &listen, &mut scope);
-    let log = match &file.log.deliveries {
-        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
-        _ => Destination::Stdout,
-    };
+    let log = log(&file.log, directory, &mut scope);
     let state = state(&file.state, &mut scope);
     let endpoints: Vec<_> = file
         .endpoints
@@ -59,7 +56,16 @@ pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems
     let Scope { secrets, mut problems, lengths, .. } = scope;
     // What is missing because of an error would seem to be meant.
     if problems.errors() == 0 {
-        let evidence = Evidence { path, file, state: &state, endpoints: &endpoints, routes: &routes, lengths: &lengths, outside };
+        let evidence = Evidence {
+            path,
+            file,
+            log: &log.destination,
+            state: &state,
+            endpoints: &endpoints,
+            routes: &routes,
+            lengths: &lengths,
+            outside,
+        };
         meaning::warn(&evidence, &mut problems);
     }
     problems.finish(secrets.files.clone());
@@ -163,6 +169,30 @@ fn or<T: Clone>(typed: &Option<At<T>>, default: T) -> T {
 /// Where it was typed, if it was.
 fn place<T>(typed: &Option<At<T>>) -> Option<&Span> {
     typed.as_ref().map(|at| &at.span)
+}
+
+fn log(typed: &raw::Log, directory: &Path, scope: &mut Scope<'_>) -> log::Settings {
+    let destination = match &typed.deliveries {
+        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
+        _ => Destination::Stdout,
+    };
+    let rotate = typed.rotate.as_ref().and_then(|rotate| Some(rotation(rotate.value.as_ref()?, &rotate.span, scope)));
+    log::Settings { destination, format: or(&typed.format, log::Format::Plain), rotate }
+}
+
+fn rotation(typed: &raw::Rotate, span: &Span, scope: &mut Scope<'_>) -> log::Rotation {
+    let rotation = log::Rotation {
+        size: or(&typed.size, Some(64 << 20)),
+        daily: or(&typed.every, Some(raw::Period::Day)).is_some(),
+        keep: or(&typed.keep, Some(8)).map(bytes),
+        total: or(&typed.total, Some(1 << 30)),
+        gzip: or(&typed.gzip, true),
+    };
+    if rotation.size.is_none() && !rotation.daily {
+        let message = "`rotate` without `size` and without `every` never begins a file";
+        scope.problems.push(Problem::error(Code::Conflict, span, message).help("`rotate = false` leaves that to others"));
+    }
+    rotation
 }
 
 fn bytes(size: u64) -> usize {

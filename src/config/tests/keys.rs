@@ -84,7 +84,7 @@ fn sections() -> Vec<(String, Vec<(String, &'static Key)>)> {
 }
 
 fn collect(home: &'static Home, path: &str, keys: &mut Vec<(String, &'static Key)>) {
-    for key in home.keys.iter().filter(|key| !matches!(key.kind, Kind::Later)) {
+    for key in home.keys {
         let path = format!("{path}{}", key.name);
         let inner = match &key.kind {
             Kind::Table(home) => Some(home),

@@ -20,10 +20,6 @@ fn what_is_not_available_yet_says_so_and_its_off_value_is_fine() {
     ] {
         endpoint(keys);
     }
-    for source in ["[log]\nrotate = { keep = 3 }", "[log]\nformat = \"ecs\""] {
-        let problems = bad(source);
-        assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::NotAvailable], "{source}\n{problems}");
-    }
     assert!(read("[log]\nformat = \"plain\"\naccepted = false").is_ok());
 }
 

@@ -14,6 +14,7 @@ use crate::{
     encode,
     endpoint::{Auth, Bounds, HeaderText, Network, WhenFull},
     envelope::Envelope,
+    log::Destination,
     retry::{On, Policy, Waits},
 };
 use http::{HeaderName, HeaderValue, Method};
@@ -94,7 +95,7 @@ fn headers(endpoint: &Endpoint) -> Vec<(&str, &HeaderText)> {
 fn the_example_of_the_interface_says_what_it_says() {
     let config = good(EXAMPLE);
     assert_eq!((config.listen.address.to_string(), config.listen.max_body), ("127.0.0.1:7070".to_owned(), 1 << 20));
-    assert_eq!(config.log, Destination::File("conf/logs/deliveries.jsonl".into()));
+    assert_eq!(config.log, log::Settings::from(Destination::File("conf/logs/deliveries.jsonl".into())));
     assert_eq!(config.files, [PathBuf::from("conf/sidehook.toml"), "conf/secrets/billing".into()]);
     assert!(config.warnings.is_empty(), "{}", config.warnings);
     let route = &config.routes[0];
@@ -137,7 +138,12 @@ fn what_is_left_out_has_the_defaults_of_the_interface() {
     assert_eq!((listen.header_timeout, listen.body_timeout, listen.keep_alive), (5 * SECOND, 10 * SECOND, 75 * SECOND));
     assert_eq!((listen.dedupe.ids, listen.dedupe.window), (10_000, 600 * SECOND));
     assert!(listen.tokens.is_empty() && listen.hosts.is_empty());
-    assert_eq!((&config.log, config.log_accepted), (&Destination::Stdout, false));
+    assert_eq!((&config.log, config.log_accepted), (&Destination::Stdout.into(), false));
+    let rotate = |table: &str| good(&format!("log = {{ deliveries = \"a\", rotate = {table} }}")).log.rotate;
+    let rotation = log::Rotation { size: Some(64 << 20), daily: true, keep: Some(8), total: Some(1 << 30), gzip: true };
+    assert_eq!((rotate("{}"), rotate("false")), (Some(rotation.clone()), None));
+    let sizes = log::Rotation { daily: false, keep: None, total: None, ..rotation };
+    assert_eq!(rotate("{ every = false, keep = false, total = false }"), Some(sizes));
     assert_eq!(config.state, State { directory: "conf/state".into(), max_bytes: 1 << 30 });
     assert_eq!(config.shutdown, Shutdown { grace: 10 * SECOND, linger: Duration::ZERO });
     assert_eq!((config.queue_bytes, config.endpoints.len(), config.routes.len()), (256 << 20, 0, 0));

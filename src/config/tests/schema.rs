@@ -121,7 +121,7 @@ fn wrong_files_are_wrong_for_both() {
         "[listen]\naddress = \"localhost:80\"",
         "[listen]\nhosts = [\"a:80\"]",
         "[listen]\ntoken = [\"a\", \"b\", \"c\"]",
-        "[log]\nrotate = {}",
+        "[log]\nrotate = { every = \"hour\" }",
         "listen = 3",
         "max_body = \"1MiB\"",
     ] {
@@ -191,7 +191,7 @@ fn places() -> Vec<Place> {
 }
 
 fn collect(key: &'static Key, path: String, file: Rc<dyn Fn(&str) -> String>, places: &mut Vec<Place>) {
-    if matches!(key.kind, Kind::Later | Kind::Defaults(_)) {
+    if matches!(key.kind, Kind::Defaults(_)) {
         return;
     }
     for (home, value) in tables(&key.kind) {
@@ -236,7 +236,6 @@ fn good_values(kind: &'static Kind) -> Vec<String> {
         Kind::Filled => vec!["\".a\"".to_owned(), "\"1\"".to_owned()],
         Kind::Flag => vec!["false".to_owned(), "true".to_owned()],
         Kind::Fraction => vec!["0".to_owned(), "0.5".to_owned(), "1".to_owned()],
-        Kind::Later => Vec::new(),
         Kind::List { of, least, most } => {
             let one = || good_values(of).remove(0);
             let several = vec![one(); most.unwrap_or(3)].join(", ");
@@ -284,7 +283,7 @@ fn difference_over(place: &Place, value: &str) -> Option<String> {
 
 /// Whether a schema could know.
 fn is_about_form(problem: &Problem) -> bool {
-    let codes = [Code::BadValue, Code::MissingKey, Code::NotAvailable, Code::Secret, Code::UnknownKey, Code::WrongType];
+    let codes = [Code::BadValue, Code::MissingKey, Code::Secret, Code::UnknownKey, Code::WrongType];
     let said = format!("{} {}", problem.message, problem.label.as_deref().unwrap_or_default());
     codes.contains(&problem.code) && !BEYOND.iter().any(|part| said.contains(part))
 }

@@ -6,10 +6,11 @@ use super::{
     key,
     kind::{
         ADDRESS, BEARER, DURATION, ENDPOINT_NAME, EVENTS, HOST, Kind, MODE, PATH, SIZE, TIME_LIMIT, URI_REFERENCE, count, list,
-        some,
+        some, words,
     },
     top,
 };
+use crate::config::raw::log;
 
 pub(in crate::config) static TOP: Home = top(
     "",
@@ -91,9 +92,45 @@ pub(in crate::config) static LOG: Home = top(
     "log",
     &[
         key("deliveries", PATH, Value(r#""stdout""#), "A file, or `\"stdout\"`"),
-        key("rotate", Kind::Later, Nothing, ""),
-        key("format", Kind::Later, Value(r#""plain""#), ""),
+        key(
+            "rotate",
+            Kind::Either(&[Kind::Off, Kind::Table(&ROTATE)]),
+            Value("false"),
+            "Whether sidehook itself begins new files: a table, `{}` for its defaults",
+        ),
+        key(
+            "format",
+            Kind::Words(|| words(log::FORMATS)),
+            Value(r#""plain""#),
+            "How keys are named: also `\"ecs\"`, as Elastic Common Schema does",
+        ),
         key("accepted", Kind::Flag, Value("false"), "Whether each event has a line before its 202"),
+    ],
+);
+
+pub(in crate::config) static ROTATE: Home = top(
+    "log.rotate",
+    &[
+        key("size", Kind::Either(&[Kind::Off, SIZE]), Value(r#""64MiB""#), "No file grows beyond it; `false`: however large"),
+        key(
+            "every",
+            Kind::Either(&[Kind::Off, Kind::Words(|| words(log::PERIODS))]),
+            Value(r#""day""#),
+            "Each day (UTC) begins a file; `false`: none does",
+        ),
+        key(
+            "keep",
+            Kind::Either(&[Kind::Off, count(1)]),
+            Value("8"),
+            "Files that are kept besides the current one; `false`: all",
+        ),
+        key(
+            "total",
+            Kind::Either(&[Kind::Off, SIZE]),
+            Value(r#""1GiB""#),
+            "What all files may take, the oldest go first; `false`: whatever they take",
+        ),
+        key("gzip", Kind::Flag, Value("true"), "Whether files are compressed once shippers have had time to read them"),
     ],
 );
 

@@ -23,8 +23,6 @@ pub(in crate::config) enum Kind {
     Flag,
     /// From 0 to 1.
     Fraction,
-    /// Known, and not available yet.
-    Later,
     List {
         of: &'static Kind,
         least: usize,

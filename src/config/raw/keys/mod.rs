@@ -13,7 +13,7 @@ use strsim::damerau_levenshtein;
 
 pub(in crate::config) use self::{
     endpoint::{AUTH, BATCH, BOUNDS, BREAKER, ENDPOINT, ORDER, RETRY, SIGNATURE, TLS, XML},
-    file::{ADMIN, DEDUPE, LISTEN, LOG, QUEUE, REFERENCE, ROUTE, SHUTDOWN, STATE, TOP},
+    file::{ADMIN, DEDUPE, LISTEN, LOG, QUEUE, REFERENCE, ROTATE, ROUTE, SHUTDOWN, STATE, TOP},
     kind::Kind,
 };
 
@@ -178,8 +178,8 @@ const fn key(name: &'static str, kind: Kind, otherwise: Otherwise, about: &'stat
 const LONGEST: usize = 64;
 
 pub(super) const HOMES: &[&Home] = &[
-    &TOP, &LISTEN, &ADMIN, &LOG, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH, &BREAKER,
-    &ORDER, &TLS, &XML, &AUTH, &SIGNATURE,
+    &TOP, &LISTEN, &ADMIN, &LOG, &ROTATE, &STATE, &QUEUE, &SHUTDOWN, &ROUTE, &DEDUPE, &ENDPOINT, &RETRY, &BOUNDS, &BATCH,
+    &BREAKER, &ORDER, &TLS, &XML, &AUTH, &SIGNATURE,
 ];
 
 #[cfg(test)]
