@@ -18,6 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    Format,
     batch::{self, Batch},
     counters::Counters,
     line::{self, MAX_LINE, Stamp},
@@ -57,9 +58,10 @@ impl Receipt {
 }
 
 impl Buffer {
-    pub(super) fn new() -> Buffer {
+    pub(super) fn new(format: Format) -> Buffer {
         let state = State {
             lines: Vec::new(),
+            format,
             stamp: Stamp::default(),
             counters: Counters::default(),
             unreported: 0,
@@ -137,6 +139,11 @@ impl Buffer {
         state.taken -= (before - batch.len()) as u64;
         state.failing = !batch.is_empty();
         (state.batch_bytes, state.batch_lines) = (batch.len(), batch.lines());
+    }
+
+    /// Of the lines that are yet to come.
+    pub(super) fn set_format(&self, format: Format) {
+        self.lock().format = format;
     }
 
     pub(super) fn order(&self, give: impl FnOnce(&mut Orders)) {
@@ -250,6 +257,7 @@ impl Buffer {
 
 struct State {
     lines: Vec<u8>,
+    format: Format,
     stamp: Stamp,
     counters: Counters,
     /// Lines lost since the last report of it.
@@ -290,7 +298,7 @@ impl State {
     }
 
     fn append(&mut self, now: SystemTime, record: &Record<'_>) {
-        line::append(&mut self.lines, self.stamp.at(now), record);
+        line::append(&mut self.lines, self.format, self.stamp.at(now), record);
     }
 
     fn lose(&mut self, count: u64) {

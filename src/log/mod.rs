@@ -16,10 +16,12 @@ mod buffer;
 pub mod counters;
 pub mod diagnostics;
 mod json;
+mod keys;
 mod line;
 mod output;
 pub mod reader;
 pub mod record;
+mod schema;
 mod writer;
 
 use std::{
@@ -30,7 +32,7 @@ use std::{
 };
 
 use self::{buffer::Buffer, output::Output};
-pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record};
+pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record, schema::schema};
 
 /// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
 pub fn timestamp(now: SystemTime) -> String {
@@ -83,8 +85,8 @@ pub struct Log(Arc<Door>);
 impl Log {
     /// Opens the destination and starts the writer's thread.
     pub fn open(settings: impl Into<Settings>) -> io::Result<Log> {
-        let Settings { destination, .. } = settings.into();
-        let buffer = Arc::new(Buffer::new());
+        let Settings { destination, format, .. } = settings.into();
+        let buffer = Arc::new(Buffer::new(format));
         let thread = writer::start(Arc::clone(&buffer), Output::open(destination)?)?;
         Ok(Log(Arc::new(Door { buffer, thread: Mutex::new(Some(thread)) })))
     }
@@ -111,10 +113,11 @@ impl Log {
         self.0.buffer.order(|orders| orders.reopen = true);
     }
 
-    /// Goes on at `destination`, with whatever the old one did not take. An error leaves everything as it was.
+    /// Goes on at another destination, with whatever the old one did not take. An error leaves everything as it was.
     pub fn switch(&self, settings: impl Into<Settings>) -> io::Result<()> {
-        let Settings { destination, .. } = settings.into();
+        let Settings { destination, format, .. } = settings.into();
         let output = Output::open(destination)?;
+        self.0.buffer.set_format(format);
         self.0.buffer.order(|orders| orders.output = Some(output));
         Ok(())
     }
