@@ -73,12 +73,8 @@ pub(super) const ECS_VERSION: Key =
     key("", "ecs.version", Holds::Words(&[OF_ECS]), "The version of the Elastic Common Schema that the names are from");
 pub(super) const SERVICE: Key = key("", "service.name", Holds::Words(&[SIDEHOOK]), "Who writes this");
 pub(super) const DATASET: Key = key("", "event.dataset", Holds::Words(&[DELIVERIES]), "Which of its logs this is");
-pub(super) const KIND: Key = key(
-    "kind",
-    "sidehook.kind",
-    Holds::Words(&["config", "delivery", "endpoint", "event", "process"]),
-    "What the line is about",
-);
+pub(super) const KIND: Key =
+    key("kind", "sidehook.kind", Holds::Words(&["config", "delivery", "endpoint", "event", "process"]), "What the line is about");
 pub(super) const OUTCOME: Key = key("outcome", "sidehook.outcome", Holds::Text, "What became of it");
 pub(super) const ACTION: Key = key("", "event.action", Holds::Text, "What became of it, as sidehook.outcome");
 pub(super) const RESULT: Key = key(
@@ -167,9 +163,42 @@ pub(super) const DELIVERIES: &str = "sidehook.deliveries";
 
 /// All of them.
 pub(super) const KEYS: &[Key] = &[
-    TIMESTAMP, LEVEL, MESSAGE, ECS_VERSION, SERVICE, DATASET, KIND, OUTCOME, ACTION, RESULT, EVENT_ID, EVENT_TYPE, ENDPOINT,
-    ENDPOINT_ID, METHOD, URL, ATTEMPT, MAX_ATTEMPTS, HTTP_STATUS, DURATION, BYTES, TRACE_ID, BATCH_ID, ERROR, ERROR_CODE,
-    CLASS, REASON, RESPONSE, NEXT_ATTEMPT, CHANGED, ENDPOINTS, ROUTE, ADDRESS, PENDING, COUNT, TRUNCATED,
+    TIMESTAMP,
+    LEVEL,
+    MESSAGE,
+    ECS_VERSION,
+    SERVICE,
+    DATASET,
+    KIND,
+    OUTCOME,
+    ACTION,
+    RESULT,
+    EVENT_ID,
+    EVENT_TYPE,
+    ENDPOINT,
+    ENDPOINT_ID,
+    METHOD,
+    URL,
+    ATTEMPT,
+    MAX_ATTEMPTS,
+    HTTP_STATUS,
+    DURATION,
+    BYTES,
+    TRACE_ID,
+    BATCH_ID,
+    ERROR,
+    ERROR_CODE,
+    CLASS,
+    REASON,
+    RESPONSE,
+    NEXT_ATTEMPT,
+    CHANGED,
+    ENDPOINTS,
+    ROUTE,
+    ADDRESS,
+    PENDING,
+    COUNT,
+    TRUNCATED,
 ];
 
 /// What every line has, but for the words that its shape says.

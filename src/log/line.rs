@@ -209,6 +209,17 @@ fn optional<const ECS: bool>(line: &mut Object<'_, ECS>, key: &Key, value: Optio
     }
 }
 
+/// A line that is not cut, however long.
+#[cfg(test)]
+pub(super) fn whole(format: Format, timestamp: &str, record: &Record<'_>) -> String {
+    let mut line = Vec::new();
+    match format {
+        Format::Ecs => write::<true>(&mut line, usize::MAX, timestamp, record),
+        Format::Plain => write::<false>(&mut line, usize::MAX, timestamp, record),
+    }
+    String::from_utf8(line).unwrap_or_default()
+}
+
 /// Bytes, the line feed included: rsyslog cuts at 8 KiB, its own prefix included.
 pub(super) const MAX_LINE: usize = 7 * 1024;
 /// With every text cut to this a line is always short enough.
@@ -359,12 +370,57 @@ mod tests {
     }
 
     #[test]
+    fn ecs_names_the_same_and_says_how_it_went() {
+        let failure = failure();
+        let cases = [
+            (
+                Record::Config(Config::Loaded { changed: &["routes"] }),
+                r#""log.level":"info","message":"config loaded",HEAD"sidehook.kind":"config","sidehook.outcome":"loaded","event.action":"loaded","event.outcome":"success","sidehook.changed":["routes"]"#,
+            ),
+            (
+                delivery(Outcome::Delivered { http_status: 200, duration: Duration::from_nanos(12_345_678) }),
+                r#""log.level":"info","message":"purchase.completed delivered to billing",HEAD"sidehook.kind":"delivery","sidehook.outcome":"delivered","event.action":"delivered","event.outcome":"success",DELIVERY"http.response.status_code":200,"event.duration":12345678,"http.request.body.bytes":512,"trace.id":"4bf9""#,
+            ),
+            (
+                delivery(Outcome::Failed { failure }),
+                r#""log.level":"error","message":"purchase.completed not delivered to billing (status_503)",HEAD"sidehook.kind":"delivery","sidehook.outcome":"failed","event.action":"failed","event.outcome":"failure",DELIVERY"http.response.status_code":503,"event.duration":250000,"http.request.body.bytes":512,"trace.id":"4bf9","error.message":"the receiver answered 503","error.code":"status_503","sidehook.class":"transient","http.response.body.content":"busy\n""#,
+            ),
+            (
+                Record::Endpoint(Endpoint {
+                    change: Change::Disabled { reason: "gone" },
+                    endpoint: "billing",
+                    endpoint_id: "app_1",
+                }),
+                r#""log.level":"error","message":"endpoint billing disabled (gone)",HEAD"sidehook.kind":"endpoint","sidehook.outcome":"disabled","event.action":"disabled","sidehook.endpoint":"billing","sidehook.endpoint_id":"app_1","event.reason":"gone""#,
+            ),
+        ];
+        for (record, rest) in cases {
+            let rest = rest.replace("HEAD", ECS_HEAD).replace("DELIVERY", ECS_DELIVERY);
+            let mut line = Vec::new();
+            append(&mut line, Format::Ecs, NOW, &record);
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{{\"@timestamp\":\"{NOW}\",{rest}}}\n"));
+        }
+    }
+
+    #[test]
     fn hostile_texts_stay_on_one_line_and_come_back_as_they_were() {
-        for hostile in ["a\nb\r\n", "\u{1b}[2J", "\0\u{7f}", "\u{85}\u{9b}31m", "\u{2028}\u{2029}", "\"}\\", "ünï\u{1f600}"] {
+        for hostile in [
+            "a\nb\r\n",
+            "\u{1b}[2J",
+            "\0\u{7f}",
+            "\u{85}\u{9b}31m",
+            "\u{2028}\u{2029}",
+            "\u{202e}gpj.exe",
+            "\"}\\",
+            "ünï\u{1f600}",
+        ] {
             let line = written(&retrying(hostile));
             let (body, end) = line.split_at(line.len() - 1);
             assert_eq!(end, "\n");
-            assert!(!body.chars().any(|c| c.is_control() && c != '\u{7f}' || matches!(c, '\u{2028}' | '\u{2029}')), "{body:?}");
+            assert!(
+                !body.chars().any(|c| c.is_control() && c != '\u{7f}' || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}')),
+                "{body:?}"
+            );
             assert_eq!(parsed(body)["response"], hostile);
         }
     }
@@ -388,6 +444,15 @@ mod tests {
         let kept = line["changed"].as_array().unwrap();
         assert!(kept.len() > 300 && kept.iter().zip(&names).all(|(kept, name)| kept == name));
         assert_eq!(line["truncated"], true);
+    }
+
+    #[test]
+    fn an_element_too_long_for_any_line_is_left_out_with_those_behind_it() {
+        let long = "x".repeat(MAX_LINE);
+        for (names, kept) in [(&["a", &long, "b"][..], &["a"][..]), (&[&long], &[]), (&["a", "", "b"], &["a", "", "b"])] {
+            let line = parsed(&written(&Record::Config(Config::Loaded { changed: names })));
+            assert_eq!((&line["changed"], line.get("truncated").is_some()), (&serde_json::json!(kept), kept.len() < names.len()));
+        }
     }
 
     #[test]
@@ -476,5 +541,7 @@ mod tests {
     }
 
     const NOW: &str = "2026-11-22T19:21:53.123456Z";
+    const ECS_HEAD: &str = r#""ecs.version":"8.11.0","service.name":"sidehook","event.dataset":"sidehook.deliveries","#;
+    const ECS_DELIVERY: &str = r#""event.id":"evt_1","sidehook.event_type":"purchase.completed","sidehook.endpoint":"billing","sidehook.endpoint_id":"app_1","http.request.method":"POST","url.full":"https://b.example/hooks","sidehook.attempt":1,"sidehook.max_attempts":4,"#;
     const DELIVERY_KEYS: &str = r#""event_id":"evt_1","event_type":"purchase.completed","endpoint":"billing","endpoint_id":"app_1","method":"POST","url":"https://b.example/hooks","#;
 }

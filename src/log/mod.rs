@@ -171,5 +171,8 @@ impl Drop for Door {
 }
 
 #[cfg(test)]
+pub(crate) use self::schema::tests::assert_valid;
+
+#[cfg(test)]
 #[expect(clippy::disallowed_types, reason = "lines are read as log shippers read them")]
 mod tests;

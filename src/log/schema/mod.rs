@@ -118,3 +118,7 @@ fn variant(shape: &Shape, format: Format) -> Json {
 }
 
 const TIME: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
+
+#[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "a validator takes a tree")]
+pub(crate) mod tests;
