@@ -41,7 +41,7 @@ fn what_the_example_config_gives_as_defaults_are_the_defaults() {
         }
         let with_it = example.lines().enumerate().map(|(m, other)| if m == n { switched_on(other) } else { other });
         let changed = config::difference(&before, &read(&with_it.collect::<Vec<_>>().join("\n")));
-        let is_no_default = ["hosts", "token", "deliveries"].iter().any(|key| switched_on(line).starts_with(key));
+        let is_no_default = ["hosts", "token", "deliveries", "rotate"].iter().any(|key| switched_on(line).starts_with(key));
         assert_eq!(changed.is_empty(), !is_no_default, "{line}\nchanges {changed:?}");
         seen += 1;
     }
@@ -115,7 +115,7 @@ fn collect_keys(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
         keys.insert(path.to_owned());
     }
     match value {
-        Value::Object(table) if is_table || ["auth", "batch", "breaker", "order", "signature"].contains(&last) => {
+        Value::Object(table) if is_table || ["auth", "batch", "breaker", "order", "rotate", "signature"].contains(&last) => {
             for (key, value) in table {
                 collect_keys(&format!("{path}.{}", if path == "endpoints" { "NAME" } else { key }), value, keys);
             }
@@ -151,6 +151,7 @@ fn around(key: &str, value: &str) -> (String, String) {
              headers = { X-Sign = '{signatures}' } }",
             inner,
         ),
+        ("log.rotate", _) => ("log = { deliveries = 'a.jsonl', rotate = { $ } }", inner),
         ("endpoints.NAME.xml", _) => ("endpoints.NAME.format = 'xml'\n$", whole),
         _ => ("$", whole),
     };
