@@ -282,7 +282,11 @@ const ROOMS: &[Room] = &[
     },
     Room { name: "schema", uses: &[], outside: Outside::No },
     // The buffer waits for the writer and dates `log_lost`; diagnostics are dated where they are said.
-    Room { name: "log", uses: &["event", "schema"], outside: Outside::Only(&["buffer", "diagnostics", "output", "writer"]) },
+    Room {
+        name: "log",
+        uses: &["event", "schema"],
+        outside: Outside::Only(&["buffer", "diagnostics", "disk", "output", "rotate", "writer"]),
+    },
     Room {
         name: "queue",
         uses: &["event", "endpoint", "pipeline", "retry", "log"],

@@ -46,7 +46,7 @@ impl Drop for ValidLog {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with("deliveries")
-                && !name.ends_with(".gz")
+                && !name.contains(".gz")
                 && let Ok(text) = self.new_text(&entry.path())
             {
                 validate_text(&text);
