@@ -21,7 +21,7 @@ pub(super) struct Key {
     pub(super) about: &'static str,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Holds {
     /// An error's code: one of [`ERROR_CODES`], or `status_NNN`.
     Code,
@@ -31,6 +31,8 @@ pub(super) enum Holds {
     },
     /// In milliseconds; in ECS in nanoseconds, without a fraction.
     Duration,
+    /// The glossary's word for the line, if it has one.
+    Of(fn(&Record<'static>) -> Option<&'static str>),
     Text,
     /// Text of this form and of so many characters at most, which are ASCII.
     Formed(&'static str, u64),
@@ -47,7 +49,7 @@ pub(super) struct Shape {
     pub(super) record: Record<'static>,
     /// For users.
     pub(super) about: &'static str,
-    /// Besides [`HEAD`]; of a key that is more narrowly held than elsewhere, that.
+    /// Besides [`HEAD`]; a key that is held more narrowly than elsewhere says so in other words.
     pub(super) always: &'static [&'static [Key]],
     pub(super) sometimes: &'static [&'static [Key]],
 }
@@ -65,7 +67,7 @@ pub(super) const TIMESTAMP: Key =
 pub(super) const LEVEL: Key = key(
     "level",
     "log.level",
-    Holds::Words(&["info", "warn", "error"]),
+    Holds::Of(|record| Some(record.level())),
     "info: as things should go; warn: trouble that sidehook handles itself; error: this wants a person",
 );
 pub(super) const MESSAGE: Key = key("message", "message", Holds::Text, "One sentence for people, whose wording may change");
@@ -73,14 +75,13 @@ pub(super) const ECS_VERSION: Key =
     key("", "ecs.version", Holds::Words(&[OF_ECS]), "The version of the Elastic Common Schema that the names are from");
 pub(super) const SERVICE: Key = key("", "service.name", Holds::Words(&[SIDEHOOK]), "Who writes this");
 pub(super) const DATASET: Key = key("", "event.dataset", Holds::Words(&[DELIVERIES]), "Which of its logs this is");
-pub(super) const KIND: Key =
-    key("kind", "sidehook.kind", Holds::Words(&["config", "delivery", "endpoint", "event", "process"]), "What the line is about");
-pub(super) const OUTCOME: Key = key("outcome", "sidehook.outcome", Holds::Text, "What became of it");
-pub(super) const ACTION: Key = key("", "event.action", Holds::Text, "What became of it, as sidehook.outcome");
+pub(super) const KIND: Key = key("kind", "sidehook.kind", Holds::Of(|record| Some(record.kind())), "What the line is about");
+pub(super) const OUTCOME: Key = key("outcome", "sidehook.outcome", OUTCOMES, "What became of it");
+pub(super) const ACTION: Key = key("", "event.action", OUTCOMES, "What became of it, as sidehook.outcome");
 pub(super) const RESULT: Key = key(
     "",
     "event.outcome",
-    Holds::Words(&["success", "failure", "unknown"]),
+    Holds::Of(Record::result),
     "Whether that is a success or a failure, or cannot be known yet; absent where it is none of these",
 );
 pub(super) const EVENT_ID: Key = key("event_id", "event.id", Holds::Formed("^[!-~]+$", 255), "The event's id");
@@ -157,6 +158,8 @@ pub(super) const TRUNCATED: Key = key(
     "Something in the line was cut, for it would have been longer than 7 KiB; absent otherwise",
 );
 
+const OUTCOMES: Holds = Holds::Of(|record| Some(record.outcome()));
+
 pub(super) const OF_ECS: &str = "8.11.0";
 pub(super) const SIDEHOOK: &str = "sidehook";
 pub(super) const DELIVERIES: &str = "sidehook.deliveries";
@@ -201,7 +204,7 @@ pub(super) const KEYS: &[Key] = &[
     TRUNCATED,
 ];
 
-/// What every line has, but for the words that its shape says.
+/// What every line has, besides the glossary's words for it.
 pub(super) const HEAD: &[Key] = &[TIMESTAMP, MESSAGE, ECS_VERSION, SERVICE, DATASET];
 
 /// Without those of answers, `status_NNN`.

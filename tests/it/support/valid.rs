@@ -88,7 +88,7 @@ pub(crate) fn validate(line: &Value) {
 
 fn validate_text(text: &str) {
     let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    whole.map(|line| super::parsed(line)).for_each(|line| validate(&line));
+    whole.map(super::parsed).for_each(|line| validate(&line));
 }
 
 static VALIDATORS: LazyLock<[Validator; 2]> = LazyLock::new(|| {
