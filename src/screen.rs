@@ -30,6 +30,11 @@ pub fn printable(text: &str) -> String {
 /// Appends `text` to a line, blanks and line breaks as one blank each, what would mislead escaped, and cut with `…` where
 /// it takes more than `limit` columns. Returns the columns taken.
 pub fn push_cut(line: &mut String, text: &str, limit: usize) -> usize {
+    // Most texts are one plain word.
+    if text.len() <= limit && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        line.push_str(text);
+        return text.len();
+    }
     let (mut used, mut fitting) = (0, (line.len(), 0));
     let mut is_begun = false;
     for word in text.split_whitespace() {
@@ -50,6 +55,11 @@ pub fn push_cut(line: &mut String, text: &str, limit: usize) -> usize {
         }
     }
     used
+}
+
+/// The columns that `text` takes, shown so and whole.
+pub fn columns(text: &str) -> usize {
+    push_cut(&mut String::new(), text, usize::MAX)
 }
 
 fn push(line: &mut String, character: char) -> usize {

@@ -7,9 +7,9 @@ use std::{
 
 use crate::{log::reader::Entry, screen};
 
-/// A heading, then a row for each entry: the fields in the order of [`FIELDS`], each row ended by CR LF; a field that an
-/// entry does not have is empty. In texts what would steer a terminal is escaped, a line feed excepted, and a text that a
-/// spreadsheet would compute has a `'` before it (OWASP, CSV Injection).
+/// A heading with the names of the log's keys, then a row for each entry, all ended by CR LF; what an entry does not have is
+/// empty. In texts what would steer a terminal is escaped, a line feed excepted, and a text that a spreadsheet would compute
+/// has a `'` before it (OWASP, CSV Injection).
 pub struct Csv<W> {
     out: W,
     row: String,
@@ -80,12 +80,10 @@ fn number(number: Option<impl ToString>) -> Field<'static> {
 }
 
 fn push_text(row: &mut String, text: &str) {
-    let text = match text.chars().any(screen::misleads) {
-        true => Cow::Owned(screen::printable(text)),
-        false => Cow::Borrowed(text),
-    };
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let text = if is_plain { Cow::Borrowed(text) } else { Cow::Owned(screen::printable(text)) };
     let guard = if text.starts_with(COMPUTED) { "'" } else { "" };
-    if !text.contains(['"', ',', '\n']) {
+    if !text.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\n')) {
         row.extend([guard, &text]);
         return;
     }
@@ -96,7 +94,7 @@ fn push_text(row: &mut String, text: &str) {
     row.push('"');
 }
 
-/// The names of the log's keys.
+/// In the order of an [`Entry`]'s.
 const FIELDS: [&str; 21] = [
     "timestamp",
     "level",

@@ -51,16 +51,18 @@ impl Stats {
             self.span = Some((timestamp.to_owned(), timestamp.to_owned()));
             return;
         };
-        let end = match () {
-            () if timestamp < first.as_str() => first,
-            () if timestamp > last.as_str() => last,
-            () => return,
+        let end = if timestamp < first.as_str() {
+            first
+        } else if timestamp > last.as_str() {
+            last
+        } else {
+            return;
         };
         end.clear();
         end.push_str(timestamp);
     }
 
-    /// One object on one line: `from`, `to` (timestamps), `lines`, `total` and `endpoints`, the latter by name. `total` and
+    /// One object, on one line that is not ended: `from`, `to` (timestamps), `lines`, `total` and `endpoints`, the latter by name. `total` and
     /// each endpoint have `deliveries` (a number for each way to end), `success` (from 0 to 1), `attempts` and `duration_ms`
     /// (`p50`, `p95`, `p99`). What cannot be said is null.
     pub fn json(&self) -> String {
@@ -81,12 +83,15 @@ impl Stats {
         let mut rows = vec![headings(&ends)];
         rows.extend(self.endpoints.iter().map(|(name, endpoint)| endpoint.totals.cells(name, &ends)));
         rows.push(total.cells("all", &ends));
-        let mut text = match &self.span {
-            Some((from, to)) => format!("{from} to {to}, lines: {}\n\n", self.lines),
-            None => "no lines\n\n".to_owned(),
+        let about = match &self.span {
+            Some((from, to)) => format!("{from} to {to}, lines: {}", self.lines),
+            None => "no lines".to_owned(),
         };
+        let mut text = String::new();
+        screen::push_cut(&mut text, &about, usize::MAX);
+        text.push_str("\n\n");
         let widths: Vec<usize> =
-            (0..rows[0].len()).map(|at| rows.iter().map(|row| columns_of(&row[at])).max().unwrap_or_default()).collect();
+            (0..rows[0].len()).map(|at| rows.iter().map(|row| screen::columns(&row[at])).max().unwrap_or_default()).collect();
         let total_width = widths.iter().map(|wide| wide + GAP).sum::<usize>() - GAP;
         let bold = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         // It is written to memory, which does not fail.
@@ -142,10 +147,6 @@ fn headings(ends: &[usize]) -> Vec<String> {
     ["ENDPOINT"].into_iter().chain(ends).chain(["success", "attempts", "p50", "p95", "p99"]).map(str::to_uppercase).collect()
 }
 
-fn columns_of(text: &str) -> usize {
-    screen::push_cut(&mut String::new(), text, usize::MAX)
-}
-
 #[derive(Debug, Default)]
 struct Endpoint {
     totals: Totals,
@@ -186,8 +187,8 @@ struct Totals {
 }
 
 impl Totals {
-    /// Of the deliveries that came to an end that nobody asked for (`filtered`, `skipped`) or can still change (`pending`):
-    /// how many were delivered, and how many there are.
+    /// How many were delivered, of how many that were to be and came to an end: what is `filtered` or `skipped` was not to
+    /// be, and what is `pending` did not come to one.
     fn successes(&self) -> (u64, u64) {
         let of = |ends: &[&str]| ENDS.iter().zip(self.ends).filter(|(end, _)| ends.contains(end)).map(|(_, count)| count).sum();
         (of(&[DELIVERED]), of(&[DELIVERED, "dead_lettered", "dropped"]))
@@ -380,6 +381,8 @@ mod tests {
             stats.add(&Entry { timestamp: timestamp.into(), ..Entry::default() });
         }
         assert!(stats.table(None, false).starts_with("2026-11-21T12:00:00Z to 2026-11-23T12:00:00Z, lines: 4\n"));
+        stats.add(&Entry { timestamp: "yes\n\u{1b}terday".into(), ..Entry::default() });
+        assert!(stats.table(None, false).starts_with("2026-11-21T12:00:00Z to yes \\u{1b}terday, lines: 5\n"));
     }
 
     #[test]

@@ -91,7 +91,8 @@ struct Layout {
 impl Layout {
     fn of(rows: &[Row<'_>], width: Option<usize>) -> Layout {
         let wanted = COLUMNS.each_ref().map(|column| column.usual);
-        let wanted = rows.iter().fold(wanted, |wanted, row| std::array::from_fn(|at| wanted[at].max(columns_of(&row.cells[at]))));
+        let wanted =
+            rows.iter().fold(wanted, |wanted, row| std::array::from_fn(|at| wanted[at].max(screen::columns(&row.cells[at]))));
         let mut columns: Vec<(usize, usize)> = wanted.into_iter().map(|wide| wide.min(MOST)).enumerate().collect();
         let Some(width) = width else {
             // What comes last needs no width.
@@ -116,10 +117,6 @@ impl Layout {
         columns[0].1 = columns[0].1.min(width);
         Layout { columns, cuts: true }
     }
-}
-
-fn columns_of(text: &str) -> usize {
-    screen::push_cut(&mut String::new(), text, usize::MAX)
 }
 
 struct Row<'e> {
