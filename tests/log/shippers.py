@@ -11,10 +11,7 @@ once, with all of its keys and values.
 """
 import collections, glob, gzip, http.client, http.server, json, os, subprocess, sys, tempfile, threading, time, traceback
 
-try:
-    import yaml
-except ImportError:
-    yaml = None
+import yaml
 
 sys.dont_write_bytecode = True  # nothing beside the sources
 import programs
@@ -285,10 +282,7 @@ def parse(section):
 def main():
     receiver = Receiver()
     for section in ('Vector', 'Filebeat', 'OpenTelemetry Collector', 'Promtail'):
-        if yaml:
-            case(f'README: {section}', lambda: parse(section))
-        else:
-            say('skipped', f'README: {section}', 'Python has no yaml here')
+        case(f'README: {section}', lambda: parse(section))
     for name, _, program, *_ in programs.KINDS:
         if not found(program, UNPACKED):
             say('skipped', name, f'{program} is not installed here')
