@@ -36,11 +36,12 @@ impl Batch {
         self.lines = memchr::memchr_iter(b'\n', &self.bytes).count() as u64;
     }
 
-    /// What the next write should write: at most 64 KiB, up to the end of a line.
-    pub(super) fn step(&self) -> &[u8] {
+    /// What the next write should write: at most 64 KiB and `most`, up to the end of a line, but a line at least.
+    pub(super) fn step(&self, most: usize) -> &[u8] {
         let rest = &self.bytes[self.at..];
-        let most = &rest[..rest.len().min(MAX_STEP)];
-        memchr::memrchr(b'\n', most).map_or(most, |end| &most[..=end])
+        let most = rest.len().min(MAX_STEP).min(most);
+        let end = memchr::memrchr(b'\n', &rest[..most]).or_else(|| memchr::memchr(b'\n', rest));
+        end.map_or(rest, |end| &rest[..=end])
     }
 
     /// `count` bytes of it are written.

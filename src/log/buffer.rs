@@ -18,6 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    Rotation,
     batch::{self, Batch},
     counters::Counters,
     line::{self, MAX_LINE, Stamp},
@@ -41,6 +42,8 @@ pub(super) struct Orders {
     pub(super) close: bool,
     pub(super) output: Option<Output>,
     pub(super) reopen: bool,
+    /// Of the output, the new one if there is one.
+    pub(super) rotation: Option<Option<Rotation>>,
 }
 
 /// Tells whether lines were written. Who drops it takes back those that the writer has not taken yet.
@@ -351,7 +354,8 @@ impl State {
     }
 
     fn has_orders(&self) -> bool {
-        self.orders.close || self.orders.reopen || self.orders.output.is_some()
+        let Orders { close, output, reopen, rotation } = &self.orders;
+        *close || *reopen || output.is_some() || rotation.is_some()
     }
 }
 

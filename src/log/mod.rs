@@ -15,11 +15,13 @@ mod batch;
 mod buffer;
 pub mod counters;
 pub mod diagnostics;
+mod disk;
 mod json;
 mod line;
 mod output;
 pub mod reader;
 pub mod record;
+mod rotate;
 mod writer;
 
 use std::{
@@ -83,10 +85,11 @@ pub struct Log(Arc<Door>);
 impl Log {
     /// Opens the destination and starts the writer's thread.
     pub fn open(settings: impl Into<Settings>) -> io::Result<Log> {
-        let Settings { destination, .. } = settings.into();
+        let settings = settings.into();
+        let destination = Mutex::new(settings.destination.clone());
         let buffer = Arc::new(Buffer::new());
-        let thread = writer::start(Arc::clone(&buffer), Output::open(destination)?)?;
-        Ok(Log(Arc::new(Door { buffer, thread: Mutex::new(Some(thread)) })))
+        let thread = writer::start(Arc::clone(&buffer), Output::open(settings)?)?;
+        Ok(Log(Arc::new(Door { buffer, destination, thread: Mutex::new(Some(thread)) })))
     }
 
     /// Logs and counts `record`, as of `now`. It is in the file within 100 ms, if that can be written to.
@@ -111,11 +114,19 @@ impl Log {
         self.0.buffer.order(|orders| orders.reopen = true);
     }
 
-    /// Goes on at `destination`, with whatever the old one did not take. An error leaves everything as it was.
+    /// Goes on by other settings: at another destination with whatever the old one did not take. An error leaves everything
+    /// as it was.
     pub fn switch(&self, settings: impl Into<Settings>) -> io::Result<()> {
-        let Settings { destination, .. } = settings.into();
-        let output = Output::open(destination)?;
-        self.0.buffer.order(|orders| orders.output = Some(output));
+        let settings = settings.into();
+        let mut destination = self.0.destination.lock().unwrap_or_else(PoisonError::into_inner);
+        if *destination == settings.destination {
+            self.0.buffer.order(|orders| orders.rotation = Some(settings.rotate));
+            return Ok(());
+        }
+        let next = settings.destination.clone();
+        let output = Output::open(settings)?;
+        *destination = next;
+        self.0.buffer.order(|orders| (orders.output, orders.rotation) = (Some(output), None));
         Ok(())
     }
 
@@ -158,6 +169,8 @@ impl Log {
 
 struct Door {
     buffer: Arc<Buffer>,
+    /// Of the last settings.
+    destination: Mutex<Destination>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 

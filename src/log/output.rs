@@ -1,4 +1,4 @@
-//! Where lines go: stdout, or a file that others may rename, delete or truncate while we write.
+//! Where lines go: stdout, or a file that others may rename, delete or truncate while we write, and that we rotate if asked.
 //!
 //! In comes a [`Batch`], out go its lines, each `write(2)` ending at a line's end as far as the system lets it.
 //! A line that was written in part is completed where its beginning still is the end of the file, and else written again
@@ -7,18 +7,14 @@
 //! **Invariant:** lines are written to the file that has the path's name when the step begins, and a line that we begin
 //! begins at a line's beginning.
 
-use std::{
-    fmt,
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Write},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileExt, MetadataExt},
-    },
-    path::{Path, PathBuf},
-};
+use std::{fmt, io, path::PathBuf, time::SystemTime};
 
-use super::batch::Batch;
+use super::{
+    Rotation, Settings,
+    batch::Batch,
+    disk::{Disk, Files, Found},
+    rotate::{self, Rotator},
+};
 
 /// Where the delivery log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,25 +24,61 @@ pub enum Destination {
     Stdout,
 }
 
-pub(super) struct Output {
+pub(super) struct Output<D: Disk = Files> {
+    disk: D,
     destination: Destination,
-    file: Option<Opened>,
+    rotator: Option<Rotator>,
+    file: Option<Opened<D::File>>,
+    /// How the last rotation went.
+    rotated: Option<io::Result<()>>,
 }
 
 impl Output {
-    pub(super) fn open(destination: Destination) -> io::Result<Output> {
-        let file = Some(Opened::open(&destination)?);
-        Ok(Output { destination, file })
+    pub(super) fn open(settings: Settings) -> io::Result<Output> {
+        let mut output = Output::on(Files::new(&settings.destination), settings.destination)?;
+        output.set_rotation(settings.rotate);
+        Ok(output)
+    }
+}
+
+impl<D: Disk> Output<D> {
+    pub(super) fn on(disk: D, destination: Destination) -> io::Result<Output<D>> {
+        let file = Some(Opened::open(&disk, &destination)?);
+        Ok(Output { disk, destination, rotator: None, file, rotated: None })
+    }
+
+    pub(super) fn set_rotation(&mut self, rotation: Option<Rotation>) {
+        self.rotator = rotation.clone().map(|rotation| match self.rotator.take() {
+            Some(rotator) => rotator.with(rotation),
+            None => Rotator::new(rotation),
+        });
+        self.disk.set_rotation(rotation);
     }
 
     /// One `write(2)` of what is left of `batch`.
-    pub(super) fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
+    pub(super) fn write(&mut self, batch: &mut Batch, now: SystemTime) -> io::Result<()> {
         self.follow_the_name(batch);
-        let opened = match &mut self.file {
-            Some(opened) => opened,
-            None => self.file.insert(Opened::open(&self.destination)?),
-        };
-        opened.write(batch)
+        if self.file.is_none() {
+            self.file = Some(Opened::open(&self.disk, &self.destination)?);
+        }
+        if self.is_due(batch, now) {
+            self.rotate(batch, now);
+        }
+        let most = self.rotator.as_ref().and_then(Rotator::most).unwrap_or(usize::MAX);
+        // It is there by now, and where it is not, somebody else is to look again.
+        let Some(opened) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let written = opened.write(&self.disk, batch, most);
+        if let (Err(error), Some(rotator)) = (&written, &mut self.rotator)
+            && error.kind() == io::ErrorKind::FileTooLarge
+        {
+            rotator.fill();
+        }
+        written
+    }
+
+    /// How the last rotation went; once for each.
+    pub(super) fn rotated(&mut self) -> Option<io::Result<()>> {
+        self.rotated.take()
     }
 
     /// The next write opens the file again. Stdout has no name to open it by, and stays.
@@ -58,34 +90,65 @@ impl Output {
 
     /// Makes `batch` ready for another file: it begins with a whole line.
     pub(super) fn leave(&mut self, batch: &mut Batch) {
-        if let Some(mut opened) = self.file.take()
-            && batch.is_torn()
-        {
-            // As good as it gets: what is in that file is no longer ours to mend.
-            let _ = opened.file.write_all(b"\n");
+        if let Some(mut opened) = self.file.take() {
+            if batch.is_torn() {
+                // As good as it gets: what is in that file is no longer ours to mend.
+                let _ = opened.close_line(&self.disk);
+            }
+            self.disk.leave(opened.file);
         }
         batch.rewind();
     }
 
     /// Waits until what was written is on disk, where that means something.
     pub(super) fn sync(&self) -> io::Result<()> {
-        match &self.file {
-            Some(opened) if opened.file.metadata()?.is_file() => opened.file.sync_data(),
-            _ => Ok(()),
-        }
+        let synced = self.file.as_ref().map_or(Ok(()), |opened| self.disk.sync(&opened.file));
+        self.disk.close();
+        synced
     }
 
     /// A stat for each write, about a microsecond for some hundred lines, so that no line goes to a file rotated away.
     fn follow_the_name(&mut self, batch: &mut Batch) {
-        if let (Destination::File(path), Some(opened)) = (&self.destination, &self.file)
-            && !fs::metadata(path).is_ok_and(|found| identity(&found) == opened.identity)
-        {
-            self.reopen(batch);
+        let (Destination::File(path), Some(opened)) = (&self.destination, &mut self.file) else { return };
+        match self.disk.look(path) {
+            Ok(found) if found.identity == opened.found.identity => opened.found = found,
+            // It may still be there, and can be written to.
+            Err(error) if !is_gone(&error) => {}
+            _ => self.reopen(batch),
         }
+    }
+
+    fn is_due(&mut self, batch: &Batch, now: SystemTime) -> bool {
+        let (Some(rotator), Some(opened)) = (&self.rotator, &mut self.file) else { return false };
+        if !opened.found.is_file {
+            return false;
+        }
+        self.disk.grown_to(opened.found.length);
+        if opened.found.length == 0 {
+            opened.begun = rotate::day(now);
+            return false;
+        }
+        if batch.is_torn() && !rotator.is_full() {
+            return false;
+        }
+        let next = batch.step(rotator.most().unwrap_or(usize::MAX)).len();
+        rotator.is_due((opened.found.length, opened.begun), next, now)
+    }
+
+    fn rotate(&mut self, batch: &mut Batch, now: SystemTime) {
+        let (Destination::File(path), Some(rotator), Some(opened)) = (&self.destination, &mut self.rotator, &self.file) else {
+            return;
+        };
+        let made = rotator.rotate(&self.disk, path, &opened.found, now);
+        let made = made.and_then(|file| Opened::from(&self.disk, file, false));
+        self.rotated = Some(made.map(|made| {
+            self.leave(batch);
+            self.file = Some(made);
+        }));
     }
 }
 
-impl fmt::Display for Output {
+impl<D: Disk> fmt::Display for Output<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.destination.fmt(f)
     }
@@ -100,88 +163,92 @@ impl fmt::Display for Destination {
     }
 }
 
-struct Opened {
-    file: File,
-    identity: (u64, u64),
+struct Opened<F> {
+    file: F,
+    /// As it was when it was last looked at.
+    found: Found,
+    /// The day of its first line, as far as that is known.
+    begun: u64,
     /// The file ends inside a line that nobody will complete.
     unclosed: bool,
     /// The file's length after a line was written in part.
     torn_at: Option<u64>,
 }
 
-impl Opened {
-    fn open(destination: &Destination) -> io::Result<Opened> {
-        let file = match destination {
-            Destination::File(path) => open_file(path)?,
-            // Its own descriptor, past std's lock and buffer: a stdout that blocks must block nobody but the writer.
-            Destination::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-        };
-        let found = file.metadata()?;
-        let unclosed = *destination != Destination::Stdout && ends_inside_a_line(&file, &found)?;
-        Ok(Opened { identity: identity(&found), file, unclosed, torn_at: None })
+impl<F> Opened<F> {
+    fn open<D: Disk<File = F>>(disk: &D, destination: &Destination) -> io::Result<Opened<F>> {
+        let file = disk.open(destination, None)?;
+        Opened::from(disk, file, *destination == Destination::Stdout)
     }
 
-    fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
+    fn from<D: Disk<File = F>>(disk: &D, file: F, is_stdout: bool) -> io::Result<Opened<F>> {
+        let found = disk.look_at(&file)?;
+        let unclosed = !is_stdout && ends_inside_a_line(disk, &file, &found)?;
+        Ok(Opened { file, begun: rotate::day(found.modified), found, unclosed, torn_at: None })
+    }
+
+    fn write<D: Disk<File = F>>(&mut self, disk: &D, batch: &mut Batch, most: usize) -> io::Result<()> {
         if let Some(length) = self.torn_at.take() {
-            let found = self.file.metadata()?;
-            if found.len() != length {
+            let found = disk.look_at(&self.file)?;
+            if found.length != length {
                 batch.rewind();
                 // A stdout that is a file may not be readable; an empty line does less harm than two lines in one.
-                self.unclosed = ends_inside_a_line(&self.file, &found).unwrap_or(true);
+                self.unclosed = ends_inside_a_line(disk, &self.file, &found).unwrap_or(true);
             }
         }
         if self.unclosed {
-            self.file.write_all(b"\n")?;
-            self.unclosed = false;
+            self.close_line(disk)?;
         }
-        let written = write_some(&mut self.file, batch);
-        if written.is_err() && batch.is_torn() {
-            self.torn_at = self.file.metadata().ok().map(|found| found.len());
+        let written = write_some(|bytes| disk.write(&mut self.file, bytes), batch, most);
+        if batch.is_torn() {
+            self.torn_at = disk.look_at(&self.file).ok().map(|found| found.length);
         }
         written
     }
+
+    fn close_line<D: Disk<File = F>>(&mut self, disk: &D) -> io::Result<()> {
+        while disk.write(&mut self.file, b"\n").or_else(again)? == 0 {}
+        self.unclosed = false;
+        Ok(())
+    }
 }
 
-fn write_some(to: &mut impl Write, batch: &mut Batch) -> io::Result<()> {
-    match to.write(batch.step()) {
+fn write_some(write: impl FnOnce(&[u8]) -> io::Result<usize>, batch: &mut Batch, most: usize) -> io::Result<()> {
+    match write(batch.step(most)) {
         Ok(0) if !batch.is_empty() => Err(io::ErrorKind::WriteZero.into()),
         Ok(count) => {
             batch.advance(count);
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => again(error).map(drop),
     }
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    // Read as well: for the last byte, and so that opening a named pipe does not wait for its reader.
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
-    match (options.open(path), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            options.open(path)
-        }
-        (opened, _) => opened,
-    }
+/// A write that was interrupted wrote nothing, and is no failure.
+fn again(error: io::Error) -> io::Result<usize> {
+    if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) }
 }
 
-fn ends_inside_a_line(file: &File, found: &Metadata) -> io::Result<bool> {
-    if !found.is_file() || found.len() == 0 {
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn ends_inside_a_line<D: Disk>(disk: &D, file: &D::File, found: &Found) -> io::Result<bool> {
+    if !found.is_file || found.length == 0 {
         return Ok(false);
     }
-    let mut last = [0];
-    let read = file.read_at(&mut last, found.len() - 1)?;
-    Ok(read == 1 && last != *b"\n")
-}
-
-fn identity(found: &Metadata) -> (u64, u64) {
-    (found.dev(), found.ino())
+    let last = disk.byte_at(file, found.length - 1)?;
+    Ok(last.is_some_and(|last| last != b'\n'))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::{self, OpenOptions},
+        io::Write,
+        path::Path,
+    };
+
     use proptest::prelude::*;
 
     use super::*;
@@ -196,7 +263,7 @@ mod tests {
             let mut batch = batch(&text);
             let mut receiver = Receiver { got: Vec::new(), takes: takes.into_iter() };
             while !batch.is_empty() {
-                let _ = write_some(&mut receiver, &mut batch);
+                let _ = write_some(|bytes| receiver.write(bytes), &mut batch, usize::MAX);
                 let left = text.len() - receiver.got.len();
                 prop_assert_eq!(batch.len(), left);
                 prop_assert_eq!(batch.lines() as usize, text[receiver.got.len()..].matches('\n').count());
@@ -210,8 +277,9 @@ mod tests {
         let line = format!("{}\n", "x".repeat(6000));
         let mut batch = batch(&line.repeat(30));
         while !batch.is_empty() {
-            assert!(batch.step().len() <= 64 * 1024 && batch.step().ends_with(b"\n"));
-            batch.advance(batch.step().len());
+            let step = batch.step(usize::MAX);
+            assert!(step.len() <= 64 * 1024 && step.ends_with(b"\n"));
+            batch.advance(step.len());
         }
     }
 
@@ -219,7 +287,7 @@ mod tests {
     fn a_torn_line_is_completed_where_its_beginning_still_is_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let (mut output, mut batch) = torn(&folder.path().join("log"));
-        output.write(&mut batch).unwrap();
+        output.write(&mut batch, SystemTime::now()).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("log")).unwrap(), "one\ntwo\n");
     }
 
@@ -229,7 +297,7 @@ mod tests {
         let path = folder.path().join("log");
         let (mut output, mut batch) = torn(&path);
         fs::write(&path, "").unwrap();
-        output.write(&mut batch).unwrap();
+        output.write(&mut batch, SystemTime::now()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     }
 
@@ -239,7 +307,7 @@ mod tests {
         let path = folder.path().join("log");
         let (mut output, mut batch) = torn(&path);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"other").unwrap();
-        output.write(&mut batch).unwrap();
+        output.write(&mut batch, SystemTime::now()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwother\ntwo\n");
     }
 
@@ -249,17 +317,17 @@ mod tests {
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
         let (mut output, mut batch) = torn(&path);
         fs::rename(&path, &old).unwrap();
-        output.write(&mut batch).unwrap();
+        output.write(&mut batch, SystemTime::now()).unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntw\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     }
 
     /// A disk that was full after `one`, a line feed and `tw`.
     fn torn(path: &Path) -> (Output, Batch) {
-        let mut output = Output::open(Destination::File(path.into())).unwrap();
+        let mut output = Output::open(Destination::File(path.into()).into()).unwrap();
         let mut batch = batch("one\ntwo\n");
         let opened = output.file.as_mut().unwrap();
-        opened.file.write_all(&batch.step()[..6]).unwrap();
+        opened.file.write_all(&batch.step(usize::MAX)[..6]).unwrap();
         batch.advance(6);
         opened.torn_at = Some(6);
         (output, batch)

@@ -332,7 +332,7 @@ fn of_an_endpoint_that_is_gone_nothing_is_kept() {
     assert!(counters.endpoint("two").is_none());
 }
 
-fn place() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("logs/deliveries.jsonl");
     (folder, path)
@@ -342,7 +342,7 @@ fn open(path: &Path) -> Log {
     Log::open(Destination::File(path.into())).unwrap()
 }
 
-fn close(log: &Log) -> u64 {
+pub(super) fn close(log: &Log) -> u64 {
     log.close(Instant::now() + Duration::from_secs(30))
 }
 
@@ -353,7 +353,7 @@ fn first(log: &Log, names: &[&str]) -> super::Receipt {
     log.write_first(SystemTime::now(), &records)
 }
 
-fn note(log: &Log, name: &str) {
+pub(super) fn note(log: &Log, name: &str) {
     let event = Event { fate: Fate::Unrouted, event_id: "evt_1", event_type: name, trace_id: None };
     log.write(SystemTime::now(), &Record::Event(event));
 }
@@ -388,12 +388,12 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn names(path: &Path) -> Vec<String> {
+pub(super) fn names(path: &Path) -> Vec<String> {
     lines(path).iter().map(|line| line["event_type"].as_str().unwrap().to_owned()).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "there is no runtime here, and the log has a thread of its own")]
-fn wait_for(condition: impl Fn() -> bool) {
+pub(super) fn wait_for(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain");

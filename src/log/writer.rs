@@ -9,26 +9,29 @@ use std::{
     io,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{
     batch::Batch,
     buffer::{Buffer, Orders},
     diagnostics,
+    disk::{Disk, Files},
     output::Output,
 };
 
 pub(super) fn start(buffer: Arc<Buffer>, output: Output) -> io::Result<JoinHandle<()>> {
-    let writer = Writer { buffer, output, batch: Batch::default(), failing: false };
+    let writer = Writer::new(buffer, output);
     thread::Builder::new().name("log".into()).stack_size(STACK).spawn(|| writer.run())
 }
 
-struct Writer {
+struct Writer<D: Disk = Files> {
     buffer: Arc<Buffer>,
-    output: Output,
+    output: Output<D>,
     batch: Batch,
     failing: bool,
+    /// Rotating fails, and that has been said.
+    growing: bool,
 }
 
 impl Writer {
@@ -61,31 +64,67 @@ impl Writer {
         } else if orders.reopen {
             self.output.reopen(&mut self.batch);
         }
+        if let Some(rotation) = orders.rotation {
+            self.output.set_rotation(rotation);
+        }
     }
 
     /// Writes what it can; how long to wait before it is worth trying again.
     fn drain(&mut self) -> Duration {
         while !self.batch.is_empty() {
-            let written = self.output.write(&mut self.batch);
-            self.buffer.progress(&self.batch);
-            if let Err(error) = written {
-                self.buffer.fail(&mut self.batch);
-                self.report_trouble(&error);
-                return if error.kind() == io::ErrorKind::WouldBlock { RETRY_FULL_PIPE } else { RETRY };
-            }
-            if self.failing {
-                self.failing = false;
-                diagnostics::info(format_args!("delivery log: writing to {} again", self.output));
+            let written = self.advance(SystemTime::now());
+            self.report_growth();
+            match written {
+                // Somebody made stdout non-blocking: the same as one that blocks, but that it takes asking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return RETRY_FULL_PIPE,
+                Err(error) => {
+                    self.report_trouble(&error);
+                    return RETRY;
+                }
+                Ok(()) if self.failing => {
+                    self.failing = false;
+                    diagnostics::info(format_args!("delivery log: writing to {} again", self.output));
+                }
+                Ok(()) => {}
             }
         }
         RETRY
     }
 
     fn report_trouble(&mut self, error: &io::Error) {
-        if !self.failing && error.kind() != io::ErrorKind::WouldBlock {
+        if !self.failing {
             self.failing = true;
             diagnostics::error(format_args!("delivery log: cannot write to {}, trying every second: {error}", self.output));
         }
+    }
+
+    fn report_growth(&mut self) {
+        match self.output.rotated() {
+            Some(Err(error)) if !self.growing => {
+                self.growing = true;
+                diagnostics::error(format_args!("delivery log: {} cannot be rotated, and grows: {error}", self.output));
+            }
+            Some(Ok(())) => self.growing = false,
+            _ => {}
+        }
+    }
+}
+
+impl<D: Disk> Writer<D> {
+    fn new(buffer: Arc<Buffer>, output: Output<D>) -> Writer<D> {
+        Writer { buffer, output, batch: Batch::default(), failing: false, growing: false }
+    }
+
+    /// One write, and what everybody has to know of it.
+    fn advance(&mut self, now: SystemTime) -> io::Result<()> {
+        let written = self.output.write(&mut self.batch, now);
+        self.buffer.progress(&self.batch);
+        if let Err(error) = &written
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            self.buffer.fail(&mut self.batch);
+        }
+        written
     }
 }
 
