@@ -167,11 +167,13 @@ class World:
     """A sidecar under load, and everybody who tails its log."""
     def __init__(self, folder, receiver, keys):
         self.sidecar, self.shippers = Sidecar(folder, receiver, keys), []
+
+    def start(self):
         readme = read(README)
         for name, section, program, command, change in programs.KINDS:
             if program := found(program, UNPACKED):
                 text = change(settings(readme, section))
-                self.shippers.append(Shipper(name, program, command, text, folder, self.sidecar.logs))
+                self.shippers.append(Shipper(name, program, command, text, self.sidecar.folder, self.sidecar.logs))
         self.load = Load(self.sidecar.address)
 
     def await_shipped(self, count):
@@ -244,6 +246,7 @@ def run(name, rotate, keys, receiver):
     with tempfile.TemporaryDirectory(prefix='shippers-') as folder:
         world = World(folder, receiver, keys)
         try:
+            world.start()
             for _ in range(SECONDS // PAUSE):
                 world.load.go_on_for(PAUSE)
                 rotate(world)
@@ -296,12 +299,16 @@ def main():
         if not found(program, UNPACKED):
             say('skipped', name, f'{program} is not installed here')
     for name, rotate, keys in WAYS:
-        if not sys.argv[4:] or sys.argv[4] in name:
-            try:
-                run(name, rotate, keys, receiver)
-            except Exception as error:
-                traceback.print_exc()
-                say('FAILED', name, f'{type(error).__name__}: {error}')
+        if sys.argv[4:] and sys.argv[4] not in name:
+            continue
+        if name.startswith('logrotate') and not found('logrotate', UNPACKED):
+            say('skipped', name, 'logrotate is not installed here')
+            continue
+        try:
+            run(name, rotate, keys, receiver)
+        except Exception as error:
+            traceback.print_exc()
+            say('FAILED', name, f'{type(error).__name__}: {error}')
     print(f'{counts["ok"]} passed, {counts["FAILED"]} failed, {counts["skipped"]} skipped')
     return 1 if counts['FAILED'] else 0
 
