@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Rotation,
+    Format, Rotation,
     batch::{self, Batch},
     counters::Counters,
     line::{self, MAX_LINE, Stamp},
@@ -60,9 +60,10 @@ impl Receipt {
 }
 
 impl Buffer {
-    pub(super) fn new() -> Buffer {
+    pub(super) fn new(format: Format) -> Buffer {
         let state = State {
             lines: Vec::new(),
+            format,
             stamp: Stamp::default(),
             counters: Counters::default(),
             unreported: 0,
@@ -140,6 +141,11 @@ impl Buffer {
         state.taken -= (before - batch.len()) as u64;
         state.failing = !batch.is_empty();
         (state.batch_bytes, state.batch_lines) = (batch.len(), batch.lines());
+    }
+
+    /// Of the lines that are yet to come.
+    pub(super) fn set_format(&self, format: Format) {
+        self.lock().format = format;
     }
 
     pub(super) fn order(&self, give: impl FnOnce(&mut Orders)) {
@@ -253,6 +259,7 @@ impl Buffer {
 
 struct State {
     lines: Vec<u8>,
+    format: Format,
     stamp: Stamp,
     counters: Counters,
     /// Lines lost since the last report of it.
@@ -293,7 +300,7 @@ impl State {
     }
 
     fn append(&mut self, now: SystemTime, record: &Record<'_>) {
-        line::append(&mut self.lines, self.stamp.at(now), record);
+        line::append(&mut self.lines, self.format, self.stamp.at(now), record);
     }
 
     fn lose(&mut self, count: u64) {
