@@ -41,7 +41,7 @@ class Sink(socketserver.ThreadingTCPServer):
     def __init__(self):
         super().__init__(('127.0.0.1', 0), Connection)
         self.lines, self.open = [], 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[0.02], daemon=True).start()
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -67,12 +67,15 @@ class Shipper:
         with open(os.path.join(self.folder, 'said'), 'w') as said:
             self.process = subprocess.Popen(words, cwd=self.folder, env={**os.environ, **environment}, stdout=said, stderr=said)
 
+    def stop(self):
+        self.early = self.process.poll() is not None
+        self.process.terminate()
+
     def end(self):
         """Only when it has ended, and its connection with it, is it known what it sends."""
         try:
-            if self.process.poll() is not None:
+            if self.early:
                 raise RuntimeError('it has ended by itself: ' + read(os.path.join(self.folder, 'said'))[-2000:])
-            self.process.terminate()
             self.process.wait(PATIENCE)
             until(lambda: not self.sink.open, 'its connection stays open')
         finally:

@@ -188,6 +188,8 @@ class World:
         self.sidecar.end()
         written = self.sidecar.written()
         self.await_shipped(len(written))
+        for shipper in self.shippers:
+            shipper.stop()
         return written
 
     def kill(self):
@@ -254,8 +256,9 @@ def run(name, rotate, keys, receiver):
             case(f'{name}: written', lambda: complete(written, world.load.posted))
             if rotate is age:
                 case(f'{name}: compressed', world.sidecar.compressed)
+            expected = meanings(written)
             for shipper in world.shippers:
-                case(f'{name}: {shipper.name}', lambda: (shipper.end(), compare(written, shipper.sink.lines)))
+                case(f'{name}: {shipper.name}', lambda: (shipper.end(), compare(expected, meanings(shipper.sink.lines))))
         finally:
             world.kill()
 
@@ -271,15 +274,18 @@ def complete(written, posted):
     assert not missing, f'no line has {missing}'
 
 
-def compare(written, shipped):
-    expected, came = (collections.Counter(map(meaning, lines)) for lines in (written, shipped))
+def compare(expected, came):
     missing, more = list((expected - came).elements()), list((came - expected).elements())
     some = [line[:300] for line in (missing + more)[:2]]
-    assert not missing and not more, f'of {len(written)} lines {len(missing)} are missing, {len(more)} are too many: {some}'
+    assert not missing and not more, f'{len(missing)} of {expected.total()} lines are missing, {len(more)} are too many: {some}'
+
+
+def meanings(lines):
+    """What lines say, whatever the order of their keys."""
+    return collections.Counter(map(meaning, lines))
 
 
 def meaning(line):
-    """What a line says, whatever the order of its keys."""
     try:
         return json.dumps(json.loads(line), sort_keys=True)
     except ValueError:
