@@ -17,6 +17,7 @@ mod buffer;
 pub mod counters;
 pub mod diagnostics;
 mod disk;
+pub mod export;
 mod json;
 mod keys;
 mod line;
