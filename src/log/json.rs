@@ -31,7 +31,7 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
     /// The first key is `timestamp`; its value is plain ASCII.
     pub(super) fn begin(bytes: &'b mut Vec<u8>, limit: usize, timestamp: &str) -> Object<'b, ECS> {
         bytes.extend_from_slice(b"{\"");
-        bytes.extend_from_slice(Self::name(&TIMESTAMP).as_bytes());
+        bytes.extend_from_slice(if ECS { TIMESTAMP.ecs } else { TIMESTAMP.plain }.as_bytes());
         bytes.extend_from_slice(b"\":\"");
         bytes.extend_from_slice(timestamp.as_bytes());
         bytes.push(b'"');
@@ -112,14 +112,8 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
     /// Inlined, so that a key of known length is a store or two and not a call.
     #[inline(always)]
     fn key(&mut self, key: &Key) {
-        self.bytes.extend_from_slice(b",\"");
-        self.bytes.extend_from_slice(Self::name(key).as_bytes());
-        self.bytes.extend_from_slice(b"\":");
-    }
-
-    #[inline(always)]
-    fn name(key: &Key) -> &'static str {
-        if ECS { key.ecs } else { key.plain }
+        let start = if ECS { key.ecs_start } else { key.plain_start };
+        self.bytes.extend_from_slice(start.as_bytes());
     }
 
     fn digits(&mut self, mut value: u64) {
