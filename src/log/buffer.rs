@@ -61,7 +61,13 @@ impl Receipt {
 
 impl Buffer {
     pub(super) fn new() -> Buffer {
+        Buffer::holding(MAX_HELD)
+    }
+
+    /// With room for so many bytes of lines.
+    pub(super) fn holding(most: usize) -> Buffer {
         let state = State {
+            most,
             lines: Vec::new(),
             stamp: Stamp::default(),
             counters: Counters::default(),
@@ -252,6 +258,8 @@ impl Buffer {
 }
 
 struct State {
+    /// Bytes of lines, the writer's batch included; past it lines are lost.
+    most: usize,
     lines: Vec<u8>,
     stamp: Stamp,
     counters: Counters,
@@ -289,7 +297,7 @@ enum Writer {
 
 impl State {
     fn is_full(&self) -> bool {
-        self.lines.len() + self.batch_bytes + MAX_LINE > MAX_HELD
+        self.lines.len() + self.batch_bytes + MAX_LINE > self.most
     }
 
     fn append(&mut self, now: SystemTime, record: &Record<'_>) {
@@ -359,7 +367,7 @@ impl State {
     }
 }
 
-/// Bytes of lines, the writer's batch included; past it lines are lost.
+/// See [`State::most`].
 const MAX_HELD: usize = 4 * 1024 * 1024;
 /// Bytes worth a `write(2)`.
 const ENOUGH: usize = 48 * 1024;

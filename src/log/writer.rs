@@ -132,3 +132,6 @@ const RETRY: Duration = Duration::from_secs(1);
 /// For a stdout that somebody made non-blocking.
 const RETRY_FULL_PIPE: Duration = Duration::from_millis(20);
 const STACK: usize = 128 * 1024;
+
+#[cfg(test)]
+mod simulation;
