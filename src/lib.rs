@@ -44,6 +44,7 @@
 //! - [`deliver`]: the door out; one lane per endpoint, its connections and attempts.
 //! - [`retry`]: when again, by what came of an attempt.
 //! - [`log`]: what happened; the delivery log, the counters, and what the process says of itself.
+//! - [`schema`]: what JSON Schemas are written with, the log's and the config's.
 //! - [`admin`]: the window; how the endpoints are, what was counted, and a few things a person may ask for.
 //! - [`config`]: the file, which becomes types that cannot be wrong, and is read again when it changes.
 //! - [`app`]: all of it composed, from start to drain.
@@ -65,5 +66,6 @@ pub mod pipeline;
 pub mod queue;
 pub mod retry;
 pub mod route;
+pub mod schema;
 pub mod sign;
 pub mod transform;

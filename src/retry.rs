@@ -107,6 +107,22 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// But for those of answers, [`ErrorCode::Status`].
+    pub const ALL: [ErrorCode; 12] = [
+        ErrorCode::ConnectRefused,
+        ErrorCode::ConnectTimeout,
+        ErrorCode::Disabled,
+        ErrorCode::Dns,
+        ErrorCode::NetworkForbidden,
+        ErrorCode::Oauth2,
+        ErrorCode::Protocol,
+        ErrorCode::QueueFull,
+        ErrorCode::Reset,
+        ErrorCode::Timeout,
+        ErrorCode::Tls,
+        ErrorCode::Transform,
+    ];
+
     pub fn as_str(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             ErrorCode::ConnectRefused => "connect_refused",
@@ -130,7 +146,7 @@ impl ErrorCode {
         if let Some(status) = word.strip_prefix("status_") {
             return status.parse().ok().map(ErrorCode::Status);
         }
-        ERROR_CODES.into_iter().find(|code| code.as_str() == word)
+        ErrorCode::ALL.into_iter().find(|code| code.as_str() == word)
     }
 
     pub fn class(self) -> Class {
@@ -183,6 +199,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 7] = [
+        Reason::Attempts,
+        Reason::Disabled,
+        Reason::EndpointRemoved,
+        Reason::MaxAge,
+        Reason::Permanent,
+        Reason::QueueFull,
+        Reason::Transform,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Attempts => "attempts",
@@ -197,7 +224,7 @@ impl Reason {
 
     /// Reads back what [`Reason::as_str`] wrote.
     pub fn from_word(word: &str) -> Option<Reason> {
-        REASONS.into_iter().find(|reason| reason.as_str() == word)
+        Reason::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 }
 
@@ -250,31 +277,6 @@ pub fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> 
     };
     (!wait.is_zero()).then_some(wait)
 }
-
-const ERROR_CODES: [ErrorCode; 12] = [
-    ErrorCode::ConnectRefused,
-    ErrorCode::ConnectTimeout,
-    ErrorCode::Disabled,
-    ErrorCode::Dns,
-    ErrorCode::NetworkForbidden,
-    ErrorCode::Oauth2,
-    ErrorCode::Protocol,
-    ErrorCode::QueueFull,
-    ErrorCode::Reset,
-    ErrorCode::Timeout,
-    ErrorCode::Tls,
-    ErrorCode::Transform,
-];
-
-const REASONS: [Reason; 7] = [
-    Reason::Attempts,
-    Reason::Disabled,
-    Reason::EndpointRemoved,
-    Reason::MaxAge,
-    Reason::Permanent,
-    Reason::QueueFull,
-    Reason::Transform,
-];
 
 #[cfg(test)]
 mod tests {

@@ -66,9 +66,9 @@ enum Command {
     /// Run the sidecar
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Run),
-    /// Print a JSON Schema of the config file, for editors
+    /// Print a JSON Schema of the config file, for editors, or of a line of the delivery log
     #[command(after_help = SCHEMA_EXAMPLES)]
-    Schema,
+    Schema(schema::Schema),
     /// Post an event to a running sidecar
     #[command(after_help = SEND_EXAMPLES)]
     Send(send::Send),
@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
         Command::Man(man) => man.run(),
         Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
-        Command::Schema => schema::run(),
+        Command::Schema(schema) => schema.run(),
         Command::Send(send) => send.run(),
         Command::Test(test) => test.run(),
         Command::Verify(verify) => verify.run(),
@@ -210,6 +210,8 @@ a second one ends at once, keeping what is left; SIGHUP reads the config and ope
 
 const SCHEMA_EXAMPLES: &str = "Examples:
   sidehook schema > sidehook.schema.json
+  sidehook schema --log > line.schema.json
+  sidehook schema --log --format ecs | jq '.properties | keys'
 
 A config file that begins with `#:schema ./sidehook.schema.json` is then checked, completed and explained by editors that
 use taplo, such as VS Code with Even Better TOML.";

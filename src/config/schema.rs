@@ -7,10 +7,8 @@
 //!
 //! **Invariant:** what `check` finds to be right is right, but for keys that are not available yet.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::value::RawValue;
-
 use super::raw::keys::{ENDPOINT, Home, Key, Kind, Otherwise, REFERENCE, SIGNATURE, TOP};
+use crate::schema::{Json, Keywords, object, reference, text};
 
 /// The schema, as pretty-printed JSON.
 ///
@@ -28,38 +26,6 @@ pub fn schema() -> Result<String, serde_json::Error> {
     top.push(("definitions", Json::Object(definitions.into())));
     serde_json::to_string_pretty(&object(top))
 }
-
-/// JSON in the order in which it is made.
-enum Json {
-    List(Vec<Json>),
-    Number(u64),
-    Object(Vec<(String, Json)>),
-    /// A default.
-    Raw(&'static str),
-    Switch(bool),
-    Text(String),
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::List(list) => list.serialize(serializer),
-            Json::Number(number) => number.serialize(serializer),
-            Json::Object(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                for (key, value) in entries {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-            Json::Raw(raw) => serde_json::from_str::<&RawValue>(raw).map_err(serde::ser::Error::custom)?.serialize(serializer),
-            Json::Switch(flag) => flag.serialize(serializer),
-            Json::Text(text) => text.serialize(serializer),
-        }
-    }
-}
-
-type Keywords = Vec<(&'static str, Json)>;
 
 /// How the keys of a table are said.
 #[derive(Clone, Copy)]
@@ -242,18 +208,6 @@ fn variants(home: &'static Home, by: &'static str) -> Keywords {
 /// The definition that a kind of table is, if it recurs.
 fn defined(home: &'static Home) -> Option<&'static str> {
     DEFINED.iter().find(|(_, defined)| std::ptr::eq(*defined, home)).map(|(name, _)| *name)
-}
-
-fn reference(to: String) -> Json {
-    object(vec![("$ref", Json::Text(to))])
-}
-
-fn object(keywords: Keywords) -> Json {
-    Json::Object(keywords.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-fn text(text: &str) -> Json {
-    Json::Text(text.to_owned())
 }
 
 /// The tables that recur.

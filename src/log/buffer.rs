@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Rotation,
+    Format, Rotation,
     batch::{self, Batch},
     counters::Counters,
     line::{self, MAX_LINE, Stamp},
@@ -60,15 +60,16 @@ impl Receipt {
 }
 
 impl Buffer {
-    pub(super) fn new() -> Buffer {
-        Buffer::holding(MAX_HELD)
+    pub(super) fn new(format: Format) -> Buffer {
+        Buffer::holding(MAX_HELD, format)
     }
 
     /// With room for so many bytes of lines.
-    pub(super) fn holding(most: usize) -> Buffer {
+    pub(super) fn holding(most: usize, format: Format) -> Buffer {
         let state = State {
             most,
             lines: Vec::new(),
+            format,
             stamp: Stamp::default(),
             counters: Counters::default(),
             unreported: 0,
@@ -146,6 +147,11 @@ impl Buffer {
         state.taken -= (before - batch.len()) as u64;
         state.failing = !batch.is_empty();
         (state.batch_bytes, state.batch_lines) = (batch.len(), batch.lines());
+    }
+
+    /// Of the lines that are yet to come.
+    pub(super) fn set_format(&self, format: Format) {
+        self.lock().format = format;
     }
 
     pub(super) fn order(&self, give: impl FnOnce(&mut Orders)) {
@@ -261,6 +267,7 @@ struct State {
     /// Bytes of lines, the writer's batch included; past it lines are lost.
     most: usize,
     lines: Vec<u8>,
+    format: Format,
     stamp: Stamp,
     counters: Counters,
     /// Lines lost since the last report of it.
@@ -301,7 +308,7 @@ impl State {
     }
 
     fn append(&mut self, now: SystemTime, record: &Record<'_>) {
-        line::append(&mut self.lines, self.stamp.at(now), record);
+        line::append(&mut self.lines, self.format, self.stamp.at(now), record);
     }
 
     fn lose(&mut self, count: u64) {

@@ -8,7 +8,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{json::Object, line::Stamp};
+use super::{
+    json::Object,
+    keys::{LEVEL, MESSAGE},
+    line::Stamp,
+};
 
 /// Something that a person should look at.
 pub fn error(message: fmt::Arguments<'_>) {
@@ -47,10 +51,10 @@ fn text(level: &str, message: &str) -> Vec<u8> {
 fn json(now: SystemTime, level: &'static str, message: fmt::Arguments<'_>) -> Vec<u8> {
     let mut line = Vec::new();
     let mut stamp = Stamp::default();
-    let mut keys = Object::begin(&mut line, usize::MAX, stamp.at(now));
-    keys.text("level", level);
-    keys.display("message", message);
-    keys.end();
+    let mut object = Object::<false>::begin(&mut line, usize::MAX, stamp.at(now));
+    object.text(&LEVEL, level);
+    object.display(&MESSAGE, message);
+    object.end();
     line
 }
 

@@ -1,6 +1,6 @@
 //! How a record becomes a line: its keys, in the interface's order, at most 7 KiB in all.
 //!
-//! In come a [`Record`] and its time, out go bytes at the end of a buffer.
+//! In come a [`Record`] and its time, out go bytes at the end of a buffer, with the names of either format.
 //!
 //! **Invariant:** what is appended is one JSON object and one line feed, no longer than [`MAX_LINE`].
 
@@ -9,33 +9,41 @@ use std::time::SystemTime;
 use jiff::fmt::temporal::DateTimePrinter;
 
 use super::{
+    Format,
     json::Object,
+    keys::{self, Key},
     record::{Change, Config, Delivery, Endpoint, Event, Failure, Fate, Outcome, Process, Record},
 };
 
 /// Appends `record` to `lines`; where it is too long, with its longest texts cut as little as will do.
-pub(super) fn append(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) {
+pub(super) fn append(lines: &mut Vec<u8>, format: Format, timestamp: &str, record: &Record<'_>) {
+    match format {
+        Format::Ecs => append_as::<true>(lines, timestamp, record),
+        Format::Plain => append_as::<false>(lines, timestamp, record),
+    }
+}
+
+fn append_as<const ECS: bool>(lines: &mut Vec<u8>, timestamp: &str, record: &Record<'_>) {
     let start = lines.len();
-    let mut line = Line { timestamp, record, limit: MAX_LINE, truncated: false };
-    line.write(lines);
+    write::<ECS>(lines, MAX_LINE, timestamp, record);
     if lines.len() - start <= MAX_LINE {
         return;
     }
-    line.truncated = true;
+    let mut write_within = |limit| {
+        lines.truncate(start);
+        write::<ECS>(lines, limit, timestamp, record);
+        lines.len() - start <= MAX_LINE
+    };
     let (mut fits, mut over) = (SMALLEST_LIMIT, MAX_LINE);
     while over - fits > 1 {
-        line.limit = fits.midpoint(over);
-        lines.truncate(start);
-        line.write(lines);
-        if lines.len() - start <= MAX_LINE {
-            fits = line.limit;
+        let limit = fits.midpoint(over);
+        if write_within(limit) {
+            fits = limit;
         } else {
-            over = line.limit;
+            over = limit;
         }
     }
-    line.limit = fits;
-    lines.truncate(start);
-    line.write(lines);
+    write_within(fits);
 }
 
 /// A clock's face: RFC 3339, UTC, microseconds. Only they are written anew within the same second.
@@ -75,53 +83,50 @@ impl Stamp {
     }
 }
 
-struct Line<'a> {
-    timestamp: &'a str,
-    record: &'a Record<'a>,
-    /// The most bytes a text may take up.
-    limit: usize,
-    truncated: bool,
-}
-
-impl Line<'_> {
-    fn write(&self, lines: &mut Vec<u8>) {
-        let mut keys = Object::begin(lines, self.limit, self.timestamp);
-        keys.text("level", self.record.level());
-        keys.display("message", self.record);
-        keys.text("kind", self.record.kind());
-        keys.text("outcome", self.record.outcome());
-        match self.record {
-            Record::Config(Config::Loaded { changed }) => keys.texts("changed", changed),
-            Record::Config(Config::Rejected { error }) => keys.text("error", error),
-            Record::Delivery(delivery) => delivery_keys(&mut keys, delivery),
-            Record::Endpoint(endpoint) => endpoint_keys(&mut keys, endpoint),
-            Record::Event(event) => event_keys(&mut keys, event),
-            Record::Process(Process::Draining) => {}
-            Record::Process(Process::LogLost { count }) => keys.number("count", *count),
-            Record::Process(Process::Started { address }) => keys.text("address", address),
-            Record::Process(Process::Stopped { pending }) => keys.number("pending", *pending),
-        }
-        if self.truncated {
-            keys.yes("truncated");
-        }
-        keys.end();
+/// A line whose texts take up `limit` bytes each, at most.
+fn write<const ECS: bool>(lines: &mut Vec<u8>, limit: usize, timestamp: &str, record: &Record<'_>) {
+    let mut line = Object::<ECS>::begin(lines, limit, timestamp);
+    line.text(&keys::LEVEL, record.level());
+    line.display(&keys::MESSAGE, record);
+    if ECS {
+        line.text(&keys::ECS_VERSION, keys::OF_ECS);
+        line.text(&keys::SERVICE, keys::SIDEHOOK);
+        line.text(&keys::DATASET, keys::DELIVERIES);
     }
+    line.text(&keys::KIND, record.kind());
+    line.text(&keys::OUTCOME, record.outcome());
+    if ECS {
+        line.text(&keys::ACTION, record.outcome());
+        optional(&mut line, &keys::RESULT, record.result());
+    }
+    match record {
+        Record::Config(Config::Loaded { changed }) => line.texts(&keys::CHANGED, changed),
+        Record::Config(Config::Rejected { error }) => line.text(&keys::ERROR, error),
+        Record::Delivery(delivery) => delivery_keys(&mut line, delivery),
+        Record::Endpoint(endpoint) => endpoint_keys(&mut line, endpoint),
+        Record::Event(event) => event_keys(&mut line, event),
+        Record::Process(Process::Draining) => {}
+        Record::Process(Process::LogLost { count }) => line.number(&keys::COUNT, *count),
+        Record::Process(Process::Started { address }) => line.text(&keys::ADDRESS, address),
+        Record::Process(Process::Stopped { pending }) => line.number(&keys::PENDING, *pending),
+    }
+    line.end();
 }
 
-fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
-    keys.text("event_id", delivery.event_id);
-    keys.text("event_type", delivery.event_type);
-    keys.text("endpoint", delivery.endpoint);
+fn delivery_keys<const ECS: bool>(line: &mut Object<'_, ECS>, delivery: &Delivery<'_>) {
+    line.text(&keys::EVENT_ID, delivery.event_id);
+    line.text(&keys::EVENT_TYPE, delivery.event_type);
+    line.text(&keys::ENDPOINT, delivery.endpoint);
     if let Some(receiver) = &delivery.receiver {
-        keys.text("endpoint_id", receiver.id);
-        keys.text("method", receiver.method);
-        keys.text("url", receiver.url);
+        line.text(&keys::ENDPOINT_ID, receiver.id);
+        line.text(&keys::METHOD, receiver.method);
+        line.text(&keys::URL, receiver.url);
     }
     if delivery.attempt > 0 {
-        keys.number("attempt", delivery.attempt.into());
+        line.number(&keys::ATTEMPT, delivery.attempt.into());
     }
     if let Some(receiver) = &delivery.receiver {
-        keys.number("max_attempts", receiver.max_attempts.into());
+        line.number(&keys::MAX_ATTEMPTS, receiver.max_attempts.into());
     }
     let (http_status, duration) = match delivery.outcome {
         Outcome::Delivered { http_status, duration } => (Some(http_status), Some(duration)),
@@ -131,74 +136,88 @@ fn delivery_keys(keys: &mut Object<'_>, delivery: &Delivery<'_>) {
         }
     };
     if let Some(http_status) = http_status {
-        keys.number("http_status", http_status.into());
+        line.number(&keys::HTTP_STATUS, http_status.into());
     }
     if let Some(duration) = duration {
-        keys.millis("duration_ms", duration);
+        match ECS {
+            true => line.nanos(&keys::DURATION, duration),
+            false => line.millis(&keys::DURATION, duration),
+        }
     }
     if let Some(bytes) = delivery.bytes {
-        keys.number("bytes", bytes as u64);
+        line.number(&keys::BYTES, bytes as u64);
     }
-    optional(keys, "trace_id", delivery.trace_id);
-    optional(keys, "batch_id", delivery.batch.map(|batch| batch.id));
-    outcome_keys(keys, &delivery.outcome);
+    optional(line, &keys::TRACE_ID, delivery.trace_id);
+    optional(line, &keys::BATCH_ID, delivery.batch.map(|batch| batch.id));
+    outcome_keys(line, &delivery.outcome);
 }
 
-fn outcome_keys(keys: &mut Object<'_>, outcome: &Outcome<'_>) {
+fn outcome_keys<const ECS: bool>(line: &mut Object<'_, ECS>, outcome: &Outcome<'_>) {
     match outcome {
         Outcome::DeadLettered { reason, error_code } | Outcome::Dropped { reason, error_code } => {
-            keys.text("reason", reason);
-            optional(keys, "error_code", *error_code);
+            line.text(&keys::REASON, reason);
+            optional(line, &keys::ERROR_CODE, *error_code);
         }
         Outcome::Delivered { .. } | Outcome::Filtered | Outcome::Pending | Outcome::Skipped => {}
         Outcome::Failed { failure } => {
-            error_keys(keys, failure);
-            keys.text("class", failure.class);
-            optional(keys, "response", failure.response);
+            error_keys(line, failure);
+            line.text(&keys::CLASS, failure.class);
+            optional(line, &keys::RESPONSE, failure.response);
         }
         Outcome::Retrying { failure, next_attempt } => {
-            error_keys(keys, failure);
-            keys.text("next_attempt", Stamp::default().at(*next_attempt));
-            optional(keys, "response", failure.response);
+            error_keys(line, failure);
+            line.text(&keys::NEXT_ATTEMPT, Stamp::default().at(*next_attempt));
+            optional(line, &keys::RESPONSE, failure.response);
         }
     }
 }
 
-fn error_keys(keys: &mut Object<'_>, failure: &Failure<'_>) {
-    keys.text("error", failure.error);
-    keys.text("error_code", failure.error_code);
+fn error_keys<const ECS: bool>(line: &mut Object<'_, ECS>, failure: &Failure<'_>) {
+    line.text(&keys::ERROR, failure.error);
+    line.text(&keys::ERROR_CODE, failure.error_code);
 }
 
-fn endpoint_keys(keys: &mut Object<'_>, endpoint: &Endpoint<'_>) {
-    keys.text("endpoint", endpoint.endpoint);
-    keys.text("endpoint_id", endpoint.endpoint_id);
+fn endpoint_keys<const ECS: bool>(line: &mut Object<'_, ECS>, endpoint: &Endpoint<'_>) {
+    line.text(&keys::ENDPOINT, endpoint.endpoint);
+    line.text(&keys::ENDPOINT_ID, endpoint.endpoint_id);
     match endpoint.change {
-        Change::Disabled { reason } | Change::Enabled { reason } => keys.text("reason", reason),
+        Change::Disabled { reason } | Change::Enabled { reason } => line.text(&keys::REASON, reason),
         Change::Paused { next_attempt, reason } => {
-            keys.text("next_attempt", Stamp::default().at(next_attempt));
-            keys.text("reason", reason);
+            line.text(&keys::NEXT_ATTEMPT, Stamp::default().at(next_attempt));
+            line.text(&keys::REASON, reason);
         }
         Change::Resumed => {}
     }
 }
 
-fn event_keys(keys: &mut Object<'_>, event: &Event<'_>) {
-    keys.text("event_id", event.event_id);
-    keys.text("event_type", event.event_type);
+fn event_keys<const ECS: bool>(line: &mut Object<'_, ECS>, event: &Event<'_>) {
+    line.text(&keys::EVENT_ID, event.event_id);
+    line.text(&keys::EVENT_TYPE, event.event_type);
     if let Fate::Accepted { endpoints } = event.fate {
-        keys.texts("endpoints", endpoints);
+        line.texts(&keys::ENDPOINTS, endpoints);
     }
     if let Fate::Filtered { route, error } = event.fate {
-        keys.text("route", route);
-        keys.text("error", error);
+        line.text(&keys::ROUTE, route);
+        line.text(&keys::ERROR, error);
     }
-    optional(keys, "trace_id", event.trace_id);
+    optional(line, &keys::TRACE_ID, event.trace_id);
 }
 
-fn optional(keys: &mut Object<'_>, key: &'static str, value: Option<&str>) {
+fn optional<const ECS: bool>(line: &mut Object<'_, ECS>, key: &Key, value: Option<&str>) {
     if let Some(value) = value {
-        keys.text(key, value);
+        line.text(key, value);
     }
+}
+
+/// A line that is not cut, however long.
+#[cfg(test)]
+pub(super) fn whole(format: Format, timestamp: &str, record: &Record<'_>) -> String {
+    let mut line = Vec::new();
+    match format {
+        Format::Ecs => write::<true>(&mut line, usize::MAX, timestamp, record),
+        Format::Plain => write::<false>(&mut line, usize::MAX, timestamp, record),
+    }
+    String::from_utf8(line).unwrap_or_default()
 }
 
 /// Bytes, the line feed included: rsyslog cuts at 8 KiB, its own prefix included.
@@ -351,12 +370,57 @@ mod tests {
     }
 
     #[test]
+    fn ecs_names_the_same_and_says_how_it_went() {
+        let failure = failure();
+        let cases = [
+            (
+                Record::Config(Config::Loaded { changed: &["routes"] }),
+                r#""log.level":"info","message":"config loaded",HEAD"sidehook.kind":"config","sidehook.outcome":"loaded","event.action":"loaded","event.outcome":"success","sidehook.changed":["routes"]"#,
+            ),
+            (
+                delivery(Outcome::Delivered { http_status: 200, duration: Duration::from_nanos(12_345_678) }),
+                r#""log.level":"info","message":"purchase.completed delivered to billing",HEAD"sidehook.kind":"delivery","sidehook.outcome":"delivered","event.action":"delivered","event.outcome":"success",DELIVERY"http.response.status_code":200,"event.duration":12345678,"http.request.body.bytes":512,"trace.id":"4bf9""#,
+            ),
+            (
+                delivery(Outcome::Failed { failure }),
+                r#""log.level":"error","message":"purchase.completed not delivered to billing (status_503)",HEAD"sidehook.kind":"delivery","sidehook.outcome":"failed","event.action":"failed","event.outcome":"failure",DELIVERY"http.response.status_code":503,"event.duration":250000,"http.request.body.bytes":512,"trace.id":"4bf9","error.message":"the receiver answered 503","error.code":"status_503","sidehook.class":"transient","http.response.body.content":"busy\n""#,
+            ),
+            (
+                Record::Endpoint(Endpoint {
+                    change: Change::Disabled { reason: "gone" },
+                    endpoint: "billing",
+                    endpoint_id: "app_1",
+                }),
+                r#""log.level":"error","message":"endpoint billing disabled (gone)",HEAD"sidehook.kind":"endpoint","sidehook.outcome":"disabled","event.action":"disabled","sidehook.endpoint":"billing","sidehook.endpoint_id":"app_1","event.reason":"gone""#,
+            ),
+        ];
+        for (record, rest) in cases {
+            let rest = rest.replace("HEAD", ECS_HEAD).replace("DELIVERY", ECS_DELIVERY);
+            let mut line = Vec::new();
+            append(&mut line, Format::Ecs, NOW, &record);
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{{\"@timestamp\":\"{NOW}\",{rest}}}\n"));
+        }
+    }
+
+    #[test]
     fn hostile_texts_stay_on_one_line_and_come_back_as_they_were() {
-        for hostile in ["a\nb\r\n", "\u{1b}[2J", "\0\u{7f}", "\u{85}\u{9b}31m", "\u{2028}\u{2029}", "\"}\\", "ünï\u{1f600}"] {
+        for hostile in [
+            "a\nb\r\n",
+            "\u{1b}[2J",
+            "\0\u{7f}",
+            "\u{85}\u{9b}31m",
+            "\u{2028}\u{2029}",
+            "\u{202e}gpj.exe",
+            "\"}\\",
+            "ünï\u{1f600}",
+        ] {
             let line = written(&retrying(hostile));
             let (body, end) = line.split_at(line.len() - 1);
             assert_eq!(end, "\n");
-            assert!(!body.chars().any(|c| c.is_control() && c != '\u{7f}' || matches!(c, '\u{2028}' | '\u{2029}')), "{body:?}");
+            assert!(
+                !body.chars().any(|c| c.is_control() && c != '\u{7f}' || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}')),
+                "{body:?}"
+            );
             assert_eq!(parsed(body)["response"], hostile);
         }
     }
@@ -383,6 +447,15 @@ mod tests {
     }
 
     #[test]
+    fn an_element_too_long_for_any_line_is_left_out_with_those_behind_it() {
+        let long = "x".repeat(MAX_LINE);
+        for (names, kept) in [(&["a", &long, "b"][..], &["a"][..]), (&[&long], &[]), (&["a", "", "b"], &["a", "", "b"])] {
+            let line = parsed(&written(&Record::Config(Config::Loaded { changed: names })));
+            assert_eq!((&line["changed"], line.get("truncated").is_some()), (&serde_json::json!(kept), kept.len() < names.len()));
+        }
+    }
+
+    #[test]
     fn the_stamp_follows_the_clock_in_both_directions() {
         let mut stamp = Stamp::default();
         for (micros, text) in [
@@ -406,7 +479,7 @@ mod tests {
         ) {
             let failure = Failure { error: &error, response: Some(&response), ..failure() };
             let mut lines = vec![b'x'; before];
-            append(&mut lines, NOW, &delivery(Outcome::Failed { failure }));
+            append(&mut lines, Format::Plain, NOW, &delivery(Outcome::Failed { failure }));
             let line = str::from_utf8(&lines[before..]).unwrap();
             prop_assert!(line.len() <= MAX_LINE && line.ends_with(char::is_whitespace));
             let line = parsed(line);
@@ -419,7 +492,7 @@ mod tests {
 
     fn written(record: &Record<'_>) -> String {
         let mut lines = Vec::new();
-        append(&mut lines, NOW, record);
+        append(&mut lines, Format::Plain, NOW, record);
         String::from_utf8(lines).unwrap()
     }
 
@@ -468,5 +541,7 @@ mod tests {
     }
 
     const NOW: &str = "2026-11-22T19:21:53.123456Z";
+    const ECS_HEAD: &str = r#""ecs.version":"8.11.0","service.name":"sidehook","event.dataset":"sidehook.deliveries","#;
+    const ECS_DELIVERY: &str = r#""event.id":"evt_1","sidehook.event_type":"purchase.completed","sidehook.endpoint":"billing","sidehook.endpoint_id":"app_1","http.request.method":"POST","url.full":"https://b.example/hooks","sidehook.attempt":1,"sidehook.max_attempts":4,"#;
     const DELIVERY_KEYS: &str = r#""event_id":"evt_1","event_type":"purchase.completed","endpoint":"billing","endpoint_id":"app_1","method":"POST","url":"https://b.example/hooks","#;
 }

@@ -17,11 +17,13 @@ pub mod counters;
 pub mod diagnostics;
 mod disk;
 mod json;
+mod keys;
 mod line;
 mod output;
 pub mod reader;
 pub mod record;
 mod rotate;
+mod schema;
 mod writer;
 
 use std::{
@@ -32,7 +34,7 @@ use std::{
 };
 
 use self::{buffer::Buffer, output::Output};
-pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record};
+pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record, schema::schema};
 
 /// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
 pub fn timestamp(now: SystemTime) -> String {
@@ -87,7 +89,7 @@ impl Log {
     pub fn open(settings: impl Into<Settings>) -> io::Result<Log> {
         let settings = settings.into();
         let destination = Mutex::new(settings.destination.clone());
-        let buffer = Arc::new(Buffer::new());
+        let buffer = Arc::new(Buffer::new(settings.format));
         let thread = writer::start(Arc::clone(&buffer), Output::open(settings)?)?;
         Ok(Log(Arc::new(Door { buffer, destination, thread: Mutex::new(Some(thread)) })))
     }
@@ -120,12 +122,14 @@ impl Log {
         let settings = settings.into();
         let mut destination = self.0.destination.lock().unwrap_or_else(PoisonError::into_inner);
         if *destination == settings.destination {
+            self.0.buffer.set_format(settings.format);
             self.0.buffer.order(|orders| orders.rotation = Some(settings.rotate));
             return Ok(());
         }
-        let next = settings.destination.clone();
+        let (next, format) = (settings.destination.clone(), settings.format);
         let output = Output::open(settings)?;
         *destination = next;
+        self.0.buffer.set_format(format);
         self.0.buffer.order(|orders| (orders.output, orders.rotation) = (Some(output), None));
         Ok(())
     }
@@ -179,6 +183,9 @@ impl Drop for Door {
         self.buffer.order(|orders| orders.close = true);
     }
 }
+
+#[cfg(test)]
+pub(crate) use self::schema::tests::assert_valid;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_types, reason = "lines are read as log shippers read them")]

@@ -221,6 +221,27 @@ impl Record<'_> {
             },
         }
     }
+    /// How it went, in the words of ECS's `event.outcome`: of an attempt or an end that is one, from the event's side. `None`
+    /// where nothing has succeeded or failed.
+    pub(super) fn result(&self) -> Option<&'static str> {
+        match self {
+            Record::Config(Config::Loaded { .. }) => Some(SUCCESS),
+            Record::Config(Config::Rejected { .. }) | Record::Process(Process::LogLost { .. }) => Some(FAILURE),
+            Record::Delivery(delivery) => match delivery.outcome {
+                Outcome::Delivered { .. } => Some(SUCCESS),
+                Outcome::DeadLettered { .. } | Outcome::Dropped { .. } => Some(FAILURE),
+                Outcome::Failed { .. } | Outcome::Retrying { .. } => Some(FAILURE),
+                Outcome::Filtered | Outcome::Skipped => None,
+                Outcome::Pending => Some(UNKNOWN),
+            },
+            Record::Event(event) => match event.fate {
+                Fate::Accepted { .. } => Some(UNKNOWN),
+                Fate::Duplicate | Fate::Unrouted => None,
+                Fate::Filtered { .. } => Some(FAILURE),
+            },
+            Record::Endpoint(_) | Record::Process(_) => None,
+        }
+    }
 }
 
 /// One sentence for people.
@@ -285,3 +306,7 @@ impl Outcome<'_> {
         }
     }
 }
+
+const FAILURE: &str = "failure";
+const SUCCESS: &str = "success";
+const UNKNOWN: &str = "unknown";

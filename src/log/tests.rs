@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Destination, Log, Record,
+    Destination, Log, Record, assert_valid,
     counters::RESULTS,
     record::{Batch, Delivery, Event, Failure, Fate, Outcome, Process, Receiver},
 };
@@ -385,7 +385,10 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     // The last line may be on its way while we look.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines: Vec<_> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Those that come by the thousand are alike.
+    lines.iter().take(100).for_each(assert_valid);
+    lines
 }
 
 pub(super) fn names(path: &Path) -> Vec<String> {

@@ -280,10 +280,11 @@ const ROOMS: &[Room] = &[
         uses: &["event", "transform", "envelope", "encode", "sign", "route", "endpoint"],
         outside: Outside::No,
     },
+    Room { name: "schema", uses: &[], outside: Outside::No },
     // The buffer waits for the writer and dates `log_lost`; diagnostics are dated where they are said.
     Room {
         name: "log",
-        uses: &["event"],
+        uses: &["event", "schema"],
         outside: Outside::Only(&["buffer", "diagnostics", "disk", "output", "rotate", "writer"]),
     },
     Room {
@@ -311,7 +312,7 @@ const ROOMS: &[Room] = &[
     // It makes all the nouns and verbs, and none of them knows it. Of `log` it makes the destination.
     Room {
         name: "config",
-        uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "log"],
+        uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "schema", "log"],
         outside: Outside::Only(&["content", "mod", "secrets", "disk", "reload", "tls", "proxy"]),
     },
     Room {

@@ -153,6 +153,20 @@ async fn schema_prints_what_editors_read() {
 }
 
 #[tokio::test]
+async fn schema_prints_what_a_line_of_the_log_is_in_either_format() {
+    for (arguments, id, first) in [
+        (&["schema", "--log"][..], "urn:sidehook:log:plain", "timestamp"),
+        (&["schema", "--log", "--format", "ecs"], "urn:sidehook:log:ecs", "@timestamp"),
+    ] {
+        let (code, text) = said("", arguments).await;
+        let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((code, &schema["$id"]), (0, &id.into()), "{text}");
+        assert!(schema["properties"][first]["description"].is_string() && schema["properties"]["message"].is_object(), "{text}");
+    }
+    assert_eq!(said("", &["schema", "--format", "ecs"]).await.0, 2);
+}
+
+#[tokio::test]
 async fn run_with_a_bad_or_missing_config_exits_with_3_and_says_where() {
     let (code, text) = said("[endpoints.a]\nurl = 7\n", &["run"]).await;
     assert!(code == 3 && text.contains("sidehook.toml:2:7"), "exit {code}\n{text}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Receiver, Sidecar, everything_to, keys, lines, telling};
+use crate::support::{Receiver, Sidecar, everything_to, keys, lines, telling, validate};
 
 const EVENT: &str = r#"{"type": "a.b", "id": "e-1", "data": 1}"#;
 const HEAD: [&str; 5] = ["timestamp", "level", "message", "kind", "outcome"];
@@ -39,6 +39,43 @@ async fn a_delivered_line_has_the_keys_of_the_interface_in_their_order() {
     });
     assert_eq!(*line, same);
     assert!(line["duration_ms"].as_f64().is_some_and(|ms| (0.0..10_000.0).contains(&ms)), "{line}");
+}
+
+#[tokio::test]
+async fn with_ecs_the_keys_are_those_of_the_elastic_common_schema_until_a_reload_says_otherwise() {
+    let receiver = Receiver::replying([503, 201]).await;
+    let retry = "retry = { delay = \"10ms\", jitter = 0 }";
+    let plain = everything_to(&[("billing", &format!("{}/in", receiver.url()), retry)]);
+    let sidecar = Sidecar::start(&format!("{plain}\n[log]\nformat = \"ecs\"\n")).await;
+    sidecar.event(EVENT).await.accepted();
+    let line = &sidecar.logged("delivered", 1).await[0];
+    assert_timestamp(&line["@timestamp"]);
+    let same = json!({
+        "@timestamp": line["@timestamp"], "log.level": "info", "message": "a.b delivered to billing", "ecs.version": "8.11.0",
+        "service.name": "sidehook", "event.dataset": "sidehook.deliveries", "sidehook.kind": "delivery",
+        "sidehook.outcome": "delivered", "event.action": "delivered", "event.outcome": "success", "event.id": "e-1",
+        "sidehook.event_type": "a.b", "sidehook.endpoint": "billing", "sidehook.endpoint_id": line["sidehook.endpoint_id"],
+        "http.request.method": "POST", "url.full": format!("{}/in", receiver.url()), "sidehook.attempt": 2,
+        "sidehook.max_attempts": 12, "http.response.status_code": 201, "event.duration": line["event.duration"],
+        "http.request.body.bytes": receiver.so_far()[1].body.len(),
+    });
+    assert_eq!(*line, same);
+    assert!(line["event.duration"].as_u64().is_some_and(|nanos| (10_000..10_000_000_000).contains(&nanos)), "{line}");
+    let retrying = &sidecar.logged("retrying", 1).await[0];
+    assert_eq!((&retrying["event.outcome"], &retrying["error.code"]), (&json!("failure"), &json!("status_503")));
+    let all = lines(&sidecar.log_file());
+    assert!(all.iter().all(|line| keys(line)[..4] == ["@timestamp", "log.level", "message", "ecs.version"]), "{all:#?}");
+    assert_eq!(sidecar.edit(&plain).await["outcome"], "loaded");
+    sidecar.event(EVENT.replace("e-1", "e-2")).await.accepted();
+    assert_eq!(sidecar.logged("delivered", 2).await[1]["event_id"], "e-2");
+}
+
+#[test]
+fn readmes_line_is_one_by_the_schema() {
+    let readme = include_str!("../../README.md");
+    let shown: Vec<&str> = readme.lines().filter(|line| line.starts_with("{\"timestamp\"")).collect();
+    assert!(!shown.is_empty());
+    shown.iter().for_each(|line| validate(&serde_json::from_str(line).unwrap()));
 }
 
 #[tokio::test]
@@ -178,7 +215,7 @@ retry = { attempts = 2, delay = "10ms", jitter = 0 }"#;
 
 #[tokio::test]
 async fn hostile_answers_stay_inside_their_line_and_long_values_are_cut() {
-    let hostile = "a\r\n{\"kind\":\"process\"}\n\u{1b}[31m\u{2028}\0\u{7f}é";
+    let hostile = "a\r\n{\"kind\":\"process\"}\n\u{1b}[31m\u{2028}\u{202e}\0\u{7f}é";
     let receiver = Receiver::replying([404]).await.with_body(hostile);
     let url = format!("{}/{}", receiver.url(), "long".repeat(3000));
     let sidecar = Sidecar::start(&everything_to(&[("hook", &receiver.url(), ""), ("long", &url, "")])).await;

@@ -26,7 +26,7 @@ use super::super::{Broken, Head, Lane, Rest, Surroundings, Transport};
 use crate::{
     endpoint::{Endpoint, HeaderText, Target},
     event::{Event, Time},
-    log::{Counters, Destination, Log},
+    log::{self, Counters, Destination, Log},
     pipeline::{self, Prepared},
     queue::{Account, DeadLetters, Delivery, Handle, Ledger, Parcel, Recalled, Register, Share, Slot, Status, pending::Leftover},
     retry::{ErrorCode, Failure},
@@ -553,7 +553,8 @@ impl World {
         let held = (events, bytes, ledger.used());
         let counters = log.counters();
         let of_lane = |line: &Value| line["endpoint"] != LAST;
-        let [log, letters] = ["log", "letters"].map(|name| lines(&folder, name).into_iter().filter(of_lane).collect());
+        let [log, letters] = ["log", "letters"].map(|name| lines(&folder, name).into_iter().filter(of_lane).collect::<Vec<_>>());
+        log.iter().for_each(log::assert_valid);
         Ended { receiver, left: ids, at, log, letters, held, counters }
     }
 

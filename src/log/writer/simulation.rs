@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 
 use super::{
     super::{
-        Receipt, Rotation,
+        Format, Receipt, Rotation,
         disk::Found,
         output::Destination,
         record::{Event, Fate, Record},
@@ -235,7 +235,7 @@ fn line(name: &str) -> Record<'_> {
 }
 
 fn start(disk: &Rc<RefCell<World>>) -> (Arc<Buffer>, Writer<Shared>) {
-    let buffer = Arc::new(Buffer::holding(100_000));
+    let buffer = Arc::new(Buffer::holding(100_000, Format::Plain));
     let output = Output::on(Shared(Rc::clone(disk)), Destination::File(LOG.into())).unwrap();
     (Arc::clone(&buffer), Writer::new(buffer, output))
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     endpoint::Endpoint,
     event::Event,
-    log::{Destination, Log},
+    log::{self, Destination, Log},
     retry::Reason,
 };
 
@@ -65,6 +65,7 @@ impl Store {
         let lines = text(&self.folder.path().join("log"));
         let id = |line: &str| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            log::assert_valid(&line);
             assert_eq!(line["outcome"], "dead_lettered");
             line["event_id"].as_str().unwrap().to_owned()
         };

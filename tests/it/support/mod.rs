@@ -1,5 +1,6 @@
 //! What every theme needs: a [`Sidecar`] in a folder of its own, [`Receiver`]s for it to speak to and [`Wire`]s where those
-//! are too well-behaved, the binary as a [`Process`], and the other side of each signature.
+//! are too well-behaved, the binary as a [`Process`], and the other side of each signature. What they write into the delivery
+//! log is held against its schema.
 //!
 //! **Invariant:** nothing here listens on a fixed port, leaves a file behind or waits longer than [`LIMIT`] for anything.
 
@@ -9,6 +10,7 @@ mod receiver;
 mod request;
 mod sidecar;
 pub(crate) mod signature;
+mod valid;
 pub(crate) mod wire;
 
 use std::{path::Path, time::Duration};
@@ -21,6 +23,7 @@ pub(crate) use self::{
     receiver::Receiver,
     request::Request,
     sidecar::Sidecar,
+    valid::validate,
     wire::Wire,
 };
 
@@ -54,14 +57,19 @@ pub(crate) fn lines(path: &Path) -> Vec<String> {
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(String::from).collect()
 }
 
-/// The same, parsed.
+/// The same, parsed; those of a delivery log are valid.
 pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
-    lines(path).iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
+    lines(path).iter().map(|line| parsed(line)).inspect(valid::validate).collect()
 }
 
-/// The lines of a log that tell of `outcome`.
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+}
+
+/// The lines of a log that tell of `outcome`, in whichever format.
 pub(crate) fn telling(lines: &[Value], outcome: &str) -> Vec<Value> {
-    lines.iter().filter(|line| line["outcome"] == outcome).cloned().collect()
+    let tells = |line: &&Value| line["outcome"] == outcome || line["sidehook.outcome"] == outcome;
+    lines.iter().filter(tells).cloned().collect()
 }
 
 /// The keys of a JSON object in the order they stand there, which [`Value`] forgets.

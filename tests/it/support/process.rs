@@ -9,7 +9,10 @@ use std::{
 use tempfile::NamedTempFile;
 use tokio::time::{sleep, timeout};
 
-use super::{LIMIT, LOOK_EVERY, json_lines, telling};
+use super::{
+    LIMIT, LOOK_EVERY, json_lines, telling,
+    valid::{ValidLog, validate_stdout},
+};
 
 /// The binary, to be run in `folder`, with nothing of this environment that it would listen to.
 pub(crate) fn sidehook(folder: &Path, arguments: &[&str]) -> Command {
@@ -55,6 +58,7 @@ pub(crate) struct Process {
     /// Files, for a pipe that nobody reads would stop it.
     stdout: NamedTempFile,
     stderr: NamedTempFile,
+    _log: Option<ValidLog>,
 }
 
 impl Process {
@@ -62,7 +66,8 @@ impl Process {
     pub(crate) fn start(command: &mut Command) -> Process {
         let (stdout, stderr) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
         command.stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
-        Process { child: command.spawn().unwrap(), stdout, stderr }
+        let log = command.get_current_dir().map(ValidLog::begin);
+        Process { child: command.spawn().unwrap(), stdout, stderr, _log: log }
     }
 
     /// Sends a signal by its name, e.g. `TERM`.
@@ -134,6 +139,9 @@ impl Drop for Process {
         // It may have ended already, which is what is wanted.
         let _ended = self.child.kill();
         let _status = self.child.wait();
+        if !std::thread::panicking() {
+            validate_stdout(&String::from_utf8_lossy(&content(&self.stdout)));
+        }
     }
 }
 

@@ -13,9 +13,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Answer, LIMIT, LOOK_EVERY, exchange, json_lines, telling};
+use super::{Answer, LIMIT, LOOK_EVERY, exchange, json_lines, telling, valid::ValidLog};
 
 pub(crate) struct Sidecar {
+    /// Before the folder goes.
+    _log: ValidLog,
     folder: TempDir,
     address: SocketAddr,
     admin: Option<SocketAddr>,
@@ -32,13 +34,14 @@ impl Sidecar {
     /// Starts in a folder that may hold what an earlier sidecar left.
     pub(crate) async fn start_in(folder: TempDir, toml: &str) -> Sidecar {
         let config = write_config(folder.path(), toml);
+        let log = ValidLog::begin(folder.path());
         let app = Box::pin(App::bind(&config)).await.unwrap_or_else(|error| panic!("{error:#?} with\n{toml}"));
         // A sidecar on a Unix socket has none, and its test asks for none.
         let address = app.address().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let admin = app.admin_address();
         let (trigger, shutdown) = Shutdown::channel();
         let running = tokio::spawn(app.run(shutdown));
-        Sidecar { folder, address, admin, trigger, running }
+        Sidecar { _log: log, folder, address, admin, trigger, running }
     }
 
     /// Why a sidecar in `folder` would not start.
