@@ -91,7 +91,7 @@ impl<D: Disk> Output<D> {
     /// Makes `batch` ready for another file: it begins with a whole line.
     pub(super) fn leave(&mut self, batch: &mut Batch) {
         if let Some(mut opened) = self.file.take() {
-            if batch.is_torn() {
+            if opened.unclosed || batch.is_torn() {
                 opened.give_up_line(&self.disk, batch);
             }
             self.disk.leave(opened.file);
