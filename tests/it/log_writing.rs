@@ -214,8 +214,9 @@ async fn a_process_that_is_killed_leaves_whole_lines_but_for_one_that_the_next_s
         }
         process.signal("KILL");
         process.ended().await;
-        // As a write that was cut by it.
-        let torn = std::fs::OpenOptions::new().append(true).open(folder.path().join("logs/deliveries.jsonl")).unwrap();
+        // As a write that was cut by it; where it was killed while it rotated, there may be no file.
+        let torn =
+            std::fs::OpenOptions::new().append(true).create(true).open(folder.path().join("logs/deliveries.jsonl")).unwrap();
         std::io::Write::write_all(&mut &torn, b"{\"timestamp\":\"2026").unwrap();
     }
     let process = Process::start(&mut command);
