@@ -46,6 +46,7 @@
 //! - [`log`]: what happened; the delivery log, the counters, and what the process says of itself.
 //! - [`schema`]: what JSON Schemas are written with, the log's and the config's.
 //! - [`admin`]: the window; how the endpoints are, what was counted, and a few things a person may ask for.
+//! - [`screen`]: what a terminal may be shown of what strangers write.
 //! - [`config`]: the file, which becomes types that cannot be wrong, and is read again when it changes.
 //! - [`app`]: all of it composed, from start to drain.
 //! - [`cli`]: what can be typed.
@@ -67,5 +68,6 @@ pub mod queue;
 pub mod retry;
 pub mod route;
 pub mod schema;
+pub mod screen;
 pub mod sign;
 pub mod transform;

@@ -43,7 +43,7 @@ pub use self::{
     reload::Watcher,
     schema::schema,
     secrets::{AskFolder, Error as SecretError, Look, LookAt, Outside, ReadFile, ReadMounts, ReadVariable, typed_secret},
-    source::{Span, misleads},
+    source::Span,
     units::{Error as UnitError, duration},
 };
 use crate::{endpoint::Endpoint, log, route::Route, sign::Secret};

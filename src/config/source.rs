@@ -13,6 +13,8 @@ use std::{
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::screen::misleads;
+
 /// Bytes of the source.
 pub type Span = Range<usize>;
 
@@ -213,14 +215,6 @@ fn shown(character: char) -> String {
 
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if misleads(character) { '\u{fffd}' } else { character }).collect()
-}
-
-/// Whether a terminal must not get it: it obeys control characters (a tab is harmless); those that turn the direction of
-/// writing would show a line that is not there, and those without a width one that seems right.
-pub fn misleads(character: char) -> bool {
-    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_unseen = matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}');
-    (character.is_control() && character != '\t') || turns || is_unseen
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';

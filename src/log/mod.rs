@@ -16,6 +16,7 @@ mod buffer;
 pub mod counters;
 pub mod diagnostics;
 mod disk;
+pub mod export;
 mod json;
 mod keys;
 mod line;

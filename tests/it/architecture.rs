@@ -268,6 +268,7 @@ enum Outside {
 const ROOMS: &[Room] = &[
     Room { name: "event", uses: &[], outside: Outside::No },
     Room { name: "retry", uses: &[], outside: Outside::No },
+    Room { name: "screen", uses: &[], outside: Outside::No },
     Room { name: "transform", uses: &["event"], outside: Outside::No },
     Room { name: "envelope", uses: &["event"], outside: Outside::No },
     Room { name: "encode", uses: &["event", "envelope"], outside: Outside::No },
@@ -284,7 +285,7 @@ const ROOMS: &[Room] = &[
     // The buffer waits for the writer and dates `log_lost`; diagnostics are dated where they are said.
     Room {
         name: "log",
-        uses: &["event", "schema"],
+        uses: &["event", "schema", "screen"],
         outside: Outside::Only(&["buffer", "diagnostics", "disk", "output", "rotate", "writer"]),
     },
     Room {
@@ -312,7 +313,7 @@ const ROOMS: &[Room] = &[
     // It makes all the nouns and verbs, and none of them knows it. Of `log` it makes the destination.
     Room {
         name: "config",
-        uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "schema", "log"],
+        uses: &["event", "retry", "transform", "envelope", "encode", "sign", "endpoint", "route", "schema", "screen", "log"],
         outside: Outside::Only(&["content", "mod", "secrets", "disk", "reload", "tls", "proxy"]),
     },
     Room {
@@ -337,6 +338,7 @@ const ROOMS: &[Room] = &[
             "queue",
             "retry",
             "route",
+            "screen",
             "sign",
             "transform",
         ],
