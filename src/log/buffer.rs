@@ -61,7 +61,13 @@ impl Receipt {
 
 impl Buffer {
     pub(super) fn new(format: Format) -> Buffer {
+        Buffer::holding(MAX_HELD, format)
+    }
+
+    /// With room for so many bytes of lines.
+    pub(super) fn holding(most: usize, format: Format) -> Buffer {
         let state = State {
+            most,
             lines: Vec::new(),
             format,
             stamp: Stamp::default(),
@@ -258,6 +264,8 @@ impl Buffer {
 }
 
 struct State {
+    /// Bytes of lines, the writer's batch included; past it lines are lost.
+    most: usize,
     lines: Vec<u8>,
     format: Format,
     stamp: Stamp,
@@ -296,7 +304,7 @@ enum Writer {
 
 impl State {
     fn is_full(&self) -> bool {
-        self.lines.len() + self.batch_bytes + MAX_LINE > MAX_HELD
+        self.lines.len() + self.batch_bytes + MAX_LINE > self.most
     }
 
     fn append(&mut self, now: SystemTime, record: &Record<'_>) {
@@ -366,7 +374,7 @@ impl State {
     }
 }
 
-/// Bytes of lines, the writer's batch included; past it lines are lost.
+/// See [`State::most`].
 const MAX_HELD: usize = 4 * 1024 * 1024;
 /// Bytes worth a `write(2)`.
 const ENOUGH: usize = 48 * 1024;

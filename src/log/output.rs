@@ -91,9 +91,8 @@ impl<D: Disk> Output<D> {
     /// Makes `batch` ready for another file: it begins with a whole line.
     pub(super) fn leave(&mut self, batch: &mut Batch) {
         if let Some(mut opened) = self.file.take() {
-            if batch.is_torn() {
-                // As good as it gets: what is in that file is no longer ours to mend.
-                let _ = opened.close_line(&self.disk);
+            if opened.unclosed || batch.is_torn() {
+                opened.give_up_line(&self.disk, batch);
             }
             self.disk.leave(opened.file);
         }
@@ -188,8 +187,9 @@ impl<F> Opened<F> {
     }
 
     fn write<D: Disk<File = F>>(&mut self, disk: &D, batch: &mut Batch, most: usize) -> io::Result<()> {
-        if let Some(length) = self.torn_at.take() {
+        if let Some(length) = self.torn_at {
             let found = disk.look_at(&self.file)?;
+            self.torn_at = None;
             if found.length != length {
                 batch.rewind();
                 // A stdout that is a file may not be readable; an empty line does less harm than two lines in one.
@@ -201,9 +201,18 @@ impl<F> Opened<F> {
         }
         let written = write_some(|bytes| disk.write(&mut self.file, bytes), batch, most);
         if batch.is_torn() {
-            self.torn_at = disk.look_at(&self.file).ok().map(|found| found.length);
+            // A length that nobody knows is none that is still the same.
+            self.torn_at = Some(disk.look_at(&self.file).map_or(u64::MAX, |found| found.length));
         }
         written
+    }
+
+    /// Closes a line that is to be written elsewhere, as far as that goes: what is in this file is no longer ours to mend.
+    fn give_up_line<D: Disk<File = F>>(&mut self, disk: &D, batch: &mut Batch) {
+        let is_whole = batch.begun() == 1 && disk.look_at(&self.file).is_ok_and(|found| Some(found.length) == self.torn_at);
+        if self.close_line(disk).is_ok() && is_whole {
+            batch.advance(1);
+        }
     }
 
     fn close_line<D: Disk<File = F>>(&mut self, disk: &D) -> io::Result<()> {

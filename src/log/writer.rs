@@ -36,18 +36,19 @@ struct Writer<D: Disk = Files> {
 
 impl Writer {
     fn run(mut self) {
-        let mut pause = RETRY;
+        let (mut pause, mut closing) = (RETRY, false);
         loop {
             let orders = self.buffer.take(&mut self.batch, pause);
-            let close = orders.close;
+            closing |= orders.close;
             self.obey(orders);
             pause = self.drain();
-            if close {
+            while closing && self.batch.is_empty() && self.buffer.take_rest(&mut self.batch) {
+                pause = self.drain();
+            }
+            // What only is not ready is waited for: whoever closes says for how long.
+            if closing && (self.batch.is_empty() || pause != RETRY_FULL_PIPE) {
                 break;
             }
-        }
-        while self.batch.is_empty() && self.buffer.take_rest(&mut self.batch) {
-            self.drain();
         }
         if let Err(error) = self.output.sync() {
             diagnostics::error(format_args!("delivery log: {} may be incomplete: {error}", self.output));
@@ -132,3 +133,6 @@ const RETRY: Duration = Duration::from_secs(1);
 /// For a stdout that somebody made non-blocking.
 const RETRY_FULL_PIPE: Duration = Duration::from_millis(20);
 const STACK: usize = 128 * 1024;
+
+#[cfg(test)]
+mod simulation;

@@ -74,9 +74,9 @@ fn fill(part: &File, stages: &Stages<'_>, mut goes_on: impl FnMut(Duration) -> b
         return Ok(false);
     }
     fs::rename(stages.unfinished, stages.zipped)?;
-    // In this order on the disk, too: there is always one of the two.
+    // In this order on the disk, too, where it can be had: there is always one of the two.
     if let Some(folder) = stages.zipped.parent() {
-        File::open(folder)?.sync_all()?;
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
     fs::remove_file(stages.plain)?;
     Ok(true)

@@ -64,8 +64,19 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` with its output kept for [`Process::ended`].
     pub(crate) fn start(command: &mut Command) -> Process {
-        let (stdout, stderr) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
-        command.stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
+        let stdout = NamedTempFile::new().unwrap();
+        let to = stdout.reopen().unwrap().into();
+        Process::start_into(command, to, stdout)
+    }
+
+    /// Starts `command` with its output going somewhere else, which the test reads.
+    pub(crate) fn start_writing_to(command: &mut Command, to: impl Into<Stdio>) -> Process {
+        Process::start_into(command, to.into(), NamedTempFile::new().unwrap())
+    }
+
+    fn start_into(command: &mut Command, to: Stdio, stdout: NamedTempFile) -> Process {
+        let stderr = NamedTempFile::new().unwrap();
+        command.stdout(to).stderr(stderr.reopen().unwrap());
         let log = command.get_current_dir().map(ValidLog::begin);
         Process { child: command.spawn().unwrap(), stdout, stderr, _log: log }
     }
