@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read};
 
 use memchr::{memchr, memmem::Finder, memrchr};
 
-use super::{Entry, Filter};
+use super::{Entry, Filter, Source};
 
 /// Finds the lines that a filter wants.
 pub struct Scan<'f> {
@@ -33,11 +33,22 @@ pub struct Tally {
     pub damaged: u64,
 }
 
+/// Who takes what a scan finds. An error ends the scan.
+pub trait Taker {
+    /// A line, as it stands in the log without its end, and as it was read.
+    fn take(&mut self, line: &[u8], entry: &Entry<'_>) -> io::Result<()>;
+
+    /// A block was looked at, whatever was in it.
+    fn pause(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What ended a scan early.
 #[derive(Debug)]
 pub enum Failure {
     Read(io::Error),
-    /// Of who took the lines.
+    /// The taker's.
     Take(io::Error),
 }
 
@@ -47,12 +58,28 @@ impl<'f> Scan<'f> {
         Scan { filter, tally: Tally::default(), buffer, start: 0, end: 0, skipping: false, needles: None }
     }
 
-    /// Reads once, and gives `take` what is wanted of the lines that are whole. Whether there was anything to read.
-    pub fn step(
-        &mut self,
-        source: &mut impl Read,
-        take: &mut impl FnMut(&[u8], &Entry<'_>) -> io::Result<()>,
-    ) -> Result<bool, Failure> {
+    /// Gives `taker` what is wanted of a source, but for a rotated file in which nothing can be.
+    pub fn all(&mut self, source: &Source, taker: &mut impl Taker) -> Result<(), Failure> {
+        if !source.named && self.filter.since().is_some_and(|since| source.was_left_before(since)) {
+            return Ok(());
+        }
+        let mut reader = source.reader();
+        let ended = loop {
+            match self.step(&mut reader, taker) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(failure) => break Err(failure),
+            }
+        };
+        if let Err(Failure::Take(_)) = ended {
+            return ended;
+        }
+        self.finish(taker)?;
+        ended
+    }
+
+    /// Reads once, and gives `taker` what is wanted of the lines that are whole. Whether there was anything to read.
+    pub(super) fn step(&mut self, source: &mut impl Read, taker: &mut impl Taker) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let known = self.end;
@@ -61,32 +88,41 @@ impl<'f> Scan<'f> {
         if fresh.is_empty() {
             return Ok(false);
         }
-        let Some(last) = memrchr(b'\n', fresh) else {
-            if self.end == self.buffer.len() {
-                self.tally.damaged += u64::from(!self.skipping);
-                (self.end, self.skipping) = (0, true);
+        match memrchr(b'\n', fresh) {
+            Some(last) => self.look(known + last, taker),
+            None => {
+                if self.end == self.buffer.len() {
+                    self.tally.damaged += u64::from(!self.skipping);
+                    (self.end, self.skipping) = (0, true);
+                }
+                Ok(())
             }
-            return Ok(true);
-        };
-        let mut block = &self.buffer[..known + last];
-        self.start = known + last + 1;
+        }
+        .and_then(|()| taker.pause())
+        .map_err(Failure::Take)?;
+        Ok(true)
+    }
+
+    /// Looks at the lines up to the line feed at `last`.
+    fn look(&mut self, last: usize, taker: &mut impl Taker) -> io::Result<()> {
+        let mut block = &self.buffer[..last];
+        self.start = last + 1;
         if self.skipping {
             self.skipping = false;
             // What has no line feed is the end of the line that is skipped.
             block = memchr(b'\n', block).map_or(&[][..], |end| &block[end + 1..]);
         }
         let needles = *self.needles.get_or_insert_with(|| self.filter.rarest_needles(block));
-        let mut look = |line: &[u8]| look_at(line, self.filter, &mut self.tally, take);
+        let mut look = |line: &[u8]| look_at(line, self.filter, &mut self.tally, taker);
         if needles.is_empty() { lines(block, &mut look) } else { candidates(block, needles, &mut look) }
-            .map_err(Failure::Take)?;
-        Ok(true)
     }
 
     /// The input has ended: what is left is a line as well.
-    pub fn finish(&mut self, take: &mut impl FnMut(&[u8], &Entry<'_>) -> io::Result<()>) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self, taker: &mut impl Taker) -> Result<(), Failure> {
         let rest = if self.skipping { 0..0 } else { self.start..self.end };
         (self.start, self.end, self.skipping, self.needles) = (0, 0, false, None);
-        look_at(&self.buffer[rest], self.filter, &mut self.tally, take).map_err(Failure::Take)
+        let looked = look_at(&self.buffer[rest], self.filter, &mut self.tally, taker);
+        looked.and_then(|()| taker.pause()).map_err(Failure::Take)
     }
 }
 
@@ -99,19 +135,14 @@ fn read(source: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn look_at(
-    line: &[u8],
-    filter: &Filter,
-    tally: &mut Tally,
-    take: &mut impl FnMut(&[u8], &Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
+fn look_at(line: &[u8], filter: &Filter, tally: &mut Tally, taker: &mut impl Taker) -> io::Result<()> {
     if filter.is_out_of_time(line) {
         return Ok(());
     }
     match Some(line).filter(|line| line.len() <= LONGEST).and_then(Entry::read) {
         Some(entry) if filter.matches(&entry) => {
             tally.matched += 1;
-            take(line, &entry)?;
+            taker.take(line, &entry)?;
         }
         Some(_) => {}
         None => tally.damaged += u64::from(!line.trim_ascii().is_empty()),
@@ -155,8 +186,19 @@ const BUFFER: usize = 256 << 10;
 const LONGEST: usize = 64 << 10;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::Condition, *};
+
+    #[derive(Default)]
+    pub(in crate::log::reader) struct Found(pub(in crate::log::reader) String);
+
+    impl Taker for Found {
+        fn take(&mut self, line: &[u8], _: &Entry<'_>) -> io::Result<()> {
+            self.0.push_str(str::from_utf8(line).unwrap());
+            self.0.push('\n');
+            Ok(())
+        }
+    }
 
     /// Gives a few bytes at a time.
     struct Drops<'a>(&'a [u8], usize);
@@ -172,15 +214,10 @@ mod tests {
     }
 
     fn scanned(content: &[u8], filter: &Filter, drop: usize) -> (String, Tally) {
-        let (mut found, mut scan, mut source) = (Vec::new(), Scan::new(filter), Drops(content, drop));
-        let mut take = |line: &[u8], _: &Entry<'_>| {
-            found.extend_from_slice(line);
-            found.push(b'\n');
-            Ok(())
-        };
-        while scan.step(&mut source, &mut take).unwrap() {}
-        scan.finish(&mut take).unwrap();
-        (String::from_utf8(found).unwrap(), scan.tally)
+        let (mut found, mut scan, mut source) = (Found::default(), Scan::new(filter), Drops(content, drop));
+        while scan.step(&mut source, &mut found).unwrap() {}
+        scan.finish(&mut found).unwrap();
+        (found.0, scan.tally)
     }
 
     fn of_endpoints(names: &[&str]) -> Filter {
