@@ -281,7 +281,7 @@ const ROOMS: &[Room] = &[
         outside: Outside::No,
     },
     // The buffer waits for the writer and dates `log_lost`; diagnostics are dated where they are said.
-    Room { name: "log", uses: &["event"], outside: Outside::Only(&["buffer", "diagnostics", "output", "writer"]) },
+    Room { name: "log", uses: &["event"], outside: Outside::Only(&["buffer", "diagnostics", "output", "reader", "writer"]) },
     Room {
         name: "queue",
         uses: &["event", "endpoint", "pipeline", "retry", "log"],

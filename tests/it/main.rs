@@ -26,6 +26,7 @@ mod ingest;
 mod limits;
 mod listen;
 mod log;
+mod logs;
 mod moves;
 mod network;
 mod oauth2;

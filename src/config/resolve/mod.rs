@@ -38,16 +38,26 @@ use crate::{
     transform::{self, Program},
 };
 
+/// Makes where the delivery log goes alone.
+pub(super) fn resolve_log(file: &raw::File, path: &Path, mut problems: Problems) -> Result<Destination, Problems> {
+    problems.finish(Vec::new());
+    if problems.errors() > 0 { Err(problems) } else { Ok(destination(file, path.parent().unwrap_or(Path::new("")))) }
+}
+
+fn destination(file: &raw::File, directory: &Path) -> Destination {
+    match &file.log.deliveries {
+        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
+        _ => Destination::Stdout,
+    }
+}
+
 /// Makes the config, or says all that is wrong, what `raw` found included.
 pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut scope = Scope::new(path, outside, problems);
     let listen = listeners::listen(&file.listen, &mut scope);
     let admin = listeners::admin(file, &listen, &mut scope);
-    let log = match &file.log.deliveries {
-        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
-        _ => Destination::Stdout,
-    };
+    let log = destination(file, directory);
     let state = state(&file.state, &mut scope);
     let endpoints: Vec<_> = file
         .endpoints

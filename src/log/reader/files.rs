@@ -60,7 +60,7 @@ pub struct Source {
     /// Bytes of the file when it was opened; a stream has none.
     size: Option<u64>,
     pub(super) identity: (u64, u64),
-    modified: SystemTime,
+    pub(super) modified: SystemTime,
     /// What was read of a stream to tell what it is.
     taken: Vec<u8>,
     head: Head,
@@ -125,7 +125,8 @@ impl Snapshot {
     /// Leaves out what another file has as well: what gzip makes while the plain file is still there, and a copy that
     /// `copytruncate` has not finished.
     fn forget_twins(&mut self) {
-        let is_twin = |source: &Source| self.sources.iter().any(|other| source.is_compressed_of(other) || source.is_copy_of(other));
+        let is_twin =
+            |source: &Source| self.sources.iter().any(|other| source.is_compressed_of(other) || source.is_copy_of(other));
         let kept: Vec<bool> = self.sources.iter().map(|source| !is_twin(source)).collect();
         let mut kept = kept.into_iter();
         self.sources.retain(|_| kept.next().unwrap_or(true));
@@ -174,6 +175,11 @@ impl Source {
             true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(ZIPPED, bytes))),
             false => Box::new(bytes),
         }
+    }
+
+    /// Whether bytes come as somebody writes them.
+    pub fn is_stream(&self) -> bool {
+        self.size.is_none()
     }
 
     /// Bytes of the file; 0 of a stream.

@@ -115,9 +115,10 @@ impl Follower {
 impl Held {
     fn of(source: Source, offset: u64) -> Held {
         let beginning = source.beginning();
+        let seen = Some((source.size(), source.modified));
         let (identity, file) = (source.identity, source.file);
         let tail = files::tail(&file, offset).unwrap_or_default();
-        Held { file, identity, beginning, offset, tail, seen: None, quiet: 0 }
+        Held { file, identity, beginning, offset, tail, seen, quiet: 0 }
     }
 
     /// Whether it is not what it was; what was empty may have been something meanwhile.
@@ -247,7 +248,8 @@ mod tests {
 
         fn gzip(&self) {
             let is_plain = |path: &Path| path != self.log() && path.extension().is_none_or(|extension| extension != "gz");
-            for path in fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_plain(path)) {
+            for path in fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_plain(path))
+            {
                 let name = format!("{}.gz", path.display());
                 let mut encoder = GzEncoder::new(File::create(name).unwrap(), Compression::fast());
                 encoder.write_all(&fs::read(&path).unwrap()).unwrap();
