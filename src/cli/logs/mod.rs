@@ -277,7 +277,6 @@ fn interrupts() -> anyhow::Result<Receiver<()>> {
         });
         // Who does not listen any more is at its end.
         let _ = sender.send(());
-        std::thread::park();
     })?;
     Ok(receiver)
 }
