@@ -5,7 +5,7 @@ use std::{
     io::Write,
     path::Path,
     process::Stdio,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use flate2::{Compression, write::GzEncoder};

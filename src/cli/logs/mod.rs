@@ -186,7 +186,7 @@ impl Logs {
             let looked = follower.look(&mut scan, &mut printer);
             let looked = looked.and_then(|()| printer.flush().map_err(Failure::Take));
             for error in follower.failed.drain(..) {
-                say(format!("warning: left out: {:#}", anyhow::Error::new(error)));
+                say(format!("warning: {:#}", anyhow::Error::new(error)));
             }
             match looked {
                 Ok(()) if follower.is_waiting() => say(format!("waiting for {}", path.display())),

@@ -11,13 +11,13 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use super::{
-    Error, Failure, Scan, Source, Taker,
-    files::{self, HEAD},
+    Error, Failure, Scan, Source, Taker, open,
+    source::{self, HEAD},
 };
 
 /// Follows one log.
@@ -61,7 +61,7 @@ impl Follower {
         let Some(held) = &mut self.held else {
             return if self.begun && found.is_none() { Ok(()) } else { self.turn(scan, taker) };
         };
-        if let Some(found) = found.as_ref().filter(|found| files::identity(found) == held.identity) {
+        if let Some(found) = found.as_ref().filter(|found| source::identity(found) == held.identity) {
             let now = found.modified().ok().map(|modified| (found.len(), modified));
             if now.is_some() && now == held.seen {
                 return Ok(());
@@ -83,14 +83,15 @@ impl Follower {
 
     /// Goes on to the file that has the name now, by way of all that came between.
     fn turn(&mut self, scan: &mut Scan<'_>, taker: &mut impl Taker) -> Result<(), Failure> {
-        let snapshot = files::open(std::slice::from_ref(&self.path));
+        let snapshot = open(std::slice::from_ref(&self.path));
         let is_news = |error: &Error| !error.is_missing() && (!self.begun || error.path() == self.path);
         self.failed.extend(snapshot.failed.into_iter().filter(is_news));
         self.begun = true;
         let held = self.held.take();
         if let Some(held) = &held {
             for source in snapshot.sources.iter().filter(|source| held.is_copied_to(source)) {
-                held.read_rest(source, scan, taker)?;
+                let read = held.read_rest(source, scan, taker);
+                self.note(&source.path, read)?;
             }
             self.known.extend(held.beginning);
         }
@@ -102,12 +103,17 @@ impl Follower {
                 let offset = if is_known { source.size() } else { 0 };
                 self.held.insert(Held::of(source, offset)).read(scan, taker)?;
             } else if !is_known && !is_held(&source) {
-                match scan.all(&source, taker) {
-                    Err(Failure::Read(error)) => self.failed.push(Error::Unreadable { path: source.path, source: error }),
-                    ended => ended?,
-                }
+                let read = scan.all(&source, taker);
+                self.note(&source.path, read)?;
             }
         }
+        Ok(())
+    }
+
+    /// That a file could not be read to its end is no reason not to read the next.
+    fn note(&mut self, path: &Path, read: Result<(), Failure>) -> Result<(), Failure> {
+        let Err(Failure::Read(source)) = read else { return read };
+        self.failed.push(Error::Unreadable { path: path.to_owned(), source });
         Ok(())
     }
 }
@@ -117,13 +123,13 @@ impl Held {
         let beginning = source.beginning();
         let seen = Some((source.size(), source.modified));
         let (identity, file) = (source.identity, source.file);
-        let tail = files::tail(&file, offset).unwrap_or_default();
+        let tail = source::tail(&file, offset).unwrap_or_default();
         Held { file, identity, beginning, offset, tail, seen, quiet: 0 }
     }
 
     /// Whether it is not what it was; what was empty may have been something meanwhile.
     fn may_be_truncated(&self, found: &Metadata) -> bool {
-        self.offset == 0 || found.len() < self.offset || !files::holds(&self.file, self.offset, &self.tail)
+        self.offset == 0 || found.len() < self.offset || !source::holds(&self.file, self.offset, &self.tail)
     }
 
     /// Reads to the end there is.
@@ -132,12 +138,12 @@ impl Held {
         while scan.step(self, taker)? {}
         if self.offset > before {
             // Where it was truncated just now this fails, and the next look sees why.
-            self.tail = files::tail(&self.file, self.offset).unwrap_or_default();
+            self.tail = source::tail(&self.file, self.offset).unwrap_or_default();
         }
         if self.beginning.is_none() && self.offset > 0 {
             let mut head = vec![0; HEAD];
             let length = self.file.read_at(&mut head, 0).map_err(Failure::Read)?;
-            self.beginning = files::beginning(&head[..length]);
+            self.beginning = source::beginning(&head[..length]);
         }
         Ok(())
     }
@@ -178,7 +184,7 @@ const QUIET: u32 = 2;
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::OpenOptions, io::Write, path::Path, time::Duration};
+    use std::{fs::OpenOptions, io::Write, time::Duration};
 
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::*;

@@ -16,13 +16,15 @@ mod filter;
 mod follow;
 mod names;
 mod scan;
+mod source;
 
 pub use self::{
     entry::Entry,
-    files::{Error, Snapshot, Source, open},
+    files::{Snapshot, open},
     filter::{Condition, Field, Filter, needle},
     follow::Follower,
     scan::{Failure, Scan, Taker, Tally},
+    source::{Error, Source},
 };
 
 #[cfg(test)]
