@@ -15,6 +15,7 @@ mod batch;
 mod buffer;
 pub mod counters;
 pub mod diagnostics;
+pub mod export;
 mod json;
 mod line;
 mod output;

@@ -1,0 +1,3 @@
+//! What was read of the log, in forms for other programs and for people.
+
+pub mod pdf;
