@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     paper::{DARK, FAINT, GOOD, Ink, LEFT, LIGHT, LOST, Paper, TROUBLE, WIDTH},
+    text::Weight,
     timeline::{Bars, Counts, DAY},
     totals::{CHARTED, grouped},
 };
@@ -45,7 +46,7 @@ fn legend(paper: &mut Paper<'_>) {
     let y = paper.y - SIZE;
     let mut x = LEFT + WIDTH;
     for ((name, _), ink) in CHARTED.iter().zip(INKS).rev() {
-        let line = paper.fonts.line(name, super::text::Weight::Regular);
+        let line = paper.fonts.line(name, Weight::Regular);
         x -= line.width(SIZE);
         paper.write(x, y, &line, SIZE, DARK);
         x -= 10.0;
@@ -56,7 +57,7 @@ fn legend(paper: &mut Paper<'_>) {
 
 /// The names of the times below the bars, and of the day where another begins.
 fn times(paper: &mut Paper<'_>, bars: &Bars, base: f32) {
-    let step = bars.step(10);
+    let step = bars.step(15);
     let (upper, lower) = match step {
         DAY.. => ("%-d %b", "%Y"),
         60.. => ("%H:%M", "%-d %b %Y"),
@@ -77,7 +78,7 @@ fn times(paper: &mut Paper<'_>, bars: &Bars, base: f32) {
 }
 
 fn centred(paper: &mut Paper<'_>, x: f32, y: f32, text: &str) {
-    let line = paper.fonts.line(text, super::text::Weight::Regular);
+    let line = paper.fonts.line(text, Weight::Regular);
     paper.write(x - line.width(SIZE) / 2.0, y, &line, SIZE, FAINT);
 }
 

@@ -1,13 +1,11 @@
 //! A font from a file, embedded as far as it is used (ISO 32000-1, 9.7: a composite font).
 
-use std::collections::HashMap;
-
 use pdf_writer::{
     Chunk, Finish, Name, Rect, Ref, Str,
     types::{CidFontType, FontFlags, SystemInfo, UnicodeCmap},
 };
 use subsetter::GlyphRemapper;
-use ttf_parser::{Face, FaceParsingError, Tag, name_id};
+use ttf_parser::{Face, FaceParsingError, Permissions, Tag, name_id};
 
 use super::paper;
 
@@ -15,17 +13,27 @@ use super::paper;
 pub struct Font<'a> {
     bytes: &'a [u8],
     face: Face<'a>,
+    /// What makes its digits as wide as Helvetica's, for which the columns are made; not more than 1.
+    scale: f32,
     used: GlyphRemapper,
-    known: HashMap<char, Option<Sign>>,
+    /// What was asked for, by the higher and the lowest byte of its code point: there are millions of questions.
+    known: Vec<Option<Box<[Known; 256]>>>,
     /// By their numbers in the subset, less one.
     drawn: Vec<(char, Sign)>,
+}
+
+#[derive(Clone, Copy)]
+enum Known {
+    Lacking,
+    Sign(Sign),
+    Unasked,
 }
 
 /// A character in the subset.
 #[derive(Clone, Copy)]
 pub(super) struct Sign {
     pub(super) number: u16,
-    /// In thousandths of the font's size.
+    /// In thousandths of the font's own size.
     pub(super) width: f32,
 }
 
@@ -53,32 +61,55 @@ impl<'a> Font<'a> {
         if face.tables().cmap.is_none() {
             return Err(Error::Unmapped);
         }
-        if !face.is_outline_embedding_allowed() || !face.is_subsetting_allowed() {
+        let restricted = face.permissions() == Some(Permissions::Restricted);
+        if restricted || !face.is_outline_embedding_allowed() || !face.is_subsetting_allowed() {
             return Err(Error::Forbidden);
         }
-        let mut sample = Font { bytes, face, used: GlyphRemapper::new(), known: HashMap::new(), drawn: Vec::new() };
+        let mut font = Font::unused(bytes, face, 1.0);
         for character in ' '..='~' {
-            sample.sign(character);
+            font.sign(character);
         }
-        sample.subset()?;
-        Ok(Font { used: GlyphRemapper::new(), known: HashMap::new(), drawn: Vec::new(), ..sample })
+        font.subset()?;
+        let digit = font.sign('0').map_or(0.0, |sign| sign.width);
+        let scale = if digit > HELVETICA_DIGIT { (HELVETICA_DIGIT / digit).max(0.5) } else { 1.0 };
+        Ok(Font::unused(bytes, font.face, scale))
+    }
+
+    fn unused(bytes: &'a [u8], face: Face<'a>, scale: f32) -> Font<'a> {
+        Font { bytes, face, scale, used: GlyphRemapper::new(), known: vec![const { None }; 0x1100], drawn: Vec::new() }
+    }
+
+    /// By how much it is smaller than the size that is asked for.
+    pub(super) fn scale(&self) -> f32 {
+        self.scale
     }
 
     /// The character in the subset, which then has it; `None` where the font lacks it.
     pub(super) fn sign(&mut self, character: char) -> Option<Sign> {
-        if let Some(known) = self.known.get(&character) {
-            return *known;
+        let [high, low] = [u32::from(character) >> 8, u32::from(character) & 0xff].map(|part| part as usize);
+        match self.known[high].as_ref().map_or(Known::Unasked, |page| page[low]) {
+            Known::Lacking => return None,
+            Known::Sign(sign) => return Some(sign),
+            Known::Unasked => {}
         }
-        let glyph = self.face.glyph_index(character).filter(|glyph| glyph.0 != 0 && glyph.0 < self.face.number_of_glyphs());
-        let sign = glyph.map(|glyph| {
-            let advance = self.face.glyph_hor_advance(glyph).unwrap_or_default();
-            Sign { number: self.used.remap(glyph.0), width: self.scaled(advance) }
-        });
-        if let Some(sign) = sign.filter(|sign| usize::from(sign.number) > self.drawn.len()) {
+        let sign = self.look_up(character);
+        let page = self.known[high].get_or_insert_with(|| Box::new([Known::Unasked; 256]));
+        page[low] = sign.map_or(Known::Lacking, Known::Sign);
+        sign
+    }
+
+    fn look_up(&mut self, character: char) -> Option<Sign> {
+        let glyph = self.face.glyph_index(character)?;
+        if glyph.0 == 0 || glyph.0 >= self.face.number_of_glyphs() {
+            return None;
+        }
+        let width = self.scaled(self.face.glyph_hor_advance(glyph).unwrap_or_default());
+        let sign = Sign { number: self.used.remap(glyph.0), width };
+        // Several characters may share a glyph; it is copied as the first.
+        if usize::from(sign.number) > self.drawn.len() {
             self.drawn.push((character, sign));
         }
-        self.known.insert(character, sign);
-        sign
+        Some(sign)
     }
 
     /// Writes the font as `id`, with what was used of it.
@@ -165,3 +196,106 @@ impl<'a> Font<'a> {
 }
 
 const IDENTITY: SystemInfo<'static> = SystemInfo { registry: Str(b"Adobe"), ordering: Str(b"Identity"), supplement: 0 };
+const HELVETICA_DIGIT: f32 = 556.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_used_is_in_the_file_and_can_be_copied() {
+        for bytes in [TRUETYPE, CFF] {
+            let mut font = Font::read(bytes).unwrap();
+            assert_eq!(font.sign('日').map(|sign| (sign.number, sign.width)), Some((1, 1000.0)));
+            assert_eq!(font.sign('Ё').map(|sign| (sign.number, sign.width)), Some((2, 900.0)));
+            assert!(font.sign('A').is_none());
+            let mut chunk = Chunk::new();
+            font.embed(&mut chunk, Ref::new(1), &mut Ref::new(2)).unwrap();
+            let subset = font.subset().unwrap();
+            assert!(subset.len() < bytes.len());
+            // .notdef, the two, and in TrueType what one of them is made of.
+            assert!(Face::parse(&subset, 0).unwrap().number_of_glyphs() <= 4);
+        }
+    }
+
+    #[test]
+    fn a_collection_is_read_as_its_first_font() {
+        let mut font = Font::read(&collection()).map(|mut font| font.sign('日').is_some());
+        assert!(matches!(font, Ok(true)));
+        font = Font::read(&collection()[..16]).map(|_| true);
+        assert!(font.is_err());
+    }
+
+    #[test]
+    fn what_is_no_usable_font_is_refused_with_a_reason() {
+        let mut restricted = TRUETYPE.to_vec();
+        let os2 = table(&restricted, b"OS/2");
+        restricted[os2 + 9] = 2;
+        let renamed = |tag: &[u8; 4], other: &[u8; 4]| {
+            let mut bytes = TRUETYPE.to_vec();
+            let place = bytes.windows(4).position(|bytes| bytes == tag).unwrap();
+            bytes[place..place + 4].copy_from_slice(other);
+            bytes
+        };
+        for (bytes, reason) in [
+            (&b"%PDF-1.7"[..], "this is neither a TrueType nor an OpenType font"),
+            (b"wOF2 and so on", "this is neither a TrueType nor an OpenType font"),
+            (b"", "this is neither a TrueType nor an OpenType font"),
+            (&TRUETYPE[..TRUETYPE.len() / 4], "the font does not say which characters it has"),
+            (&renamed(b"head", b"xead"), "the font is damaged: the head table is missing or malformed"),
+            (&restricted, "the font does not permit that it is embedded"),
+            // One of bitmaps alone.
+            (&renamed(b"glyf", b"CBDT"), "the font's outlines cannot be used: unknown font kind"),
+        ] {
+            assert_eq!(Font::read(bytes).err().map(|error| error.to_string()).as_deref(), Some(reason));
+        }
+    }
+
+    #[test]
+    fn a_damaged_font_is_an_error_or_drawn_but_never_a_panic() {
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let (mut used, mut refused) = (0, 0);
+        for round in 0..4_000 {
+            let mut bytes = if round % 2 == 0 { TRUETYPE.to_vec() } else { CFF.to_vec() };
+            for _ in 0..=random(4) {
+                let place = random(bytes.len());
+                bytes[place] = [0, 0x7f, 0x80, 0xff, random(256) as u8][random(5)];
+            }
+            bytes.truncate(bytes.len() - random(2) * random(bytes.len()));
+            let embedded = Font::read(&bytes).and_then(|mut font| {
+                for character in "日ЖЁ😀0123456789".chars() {
+                    font.sign(character);
+                }
+                font.embed(&mut Chunk::new(), Ref::new(1), &mut Ref::new(2))
+            });
+            if embedded.is_ok() { used += 1 } else { refused += 1 }
+        }
+        assert!(used > 100 && refused > 100, "{used} {refused}");
+    }
+
+    /// Two fonts in one file: the same one twice.
+    fn collection() -> Vec<u8> {
+        let mut bytes = b"ttcf\0\x01\0\0\0\0\0\x02\0\0\0\x14\0\0\0\x14".to_vec();
+        let head = bytes.len();
+        bytes.extend(TRUETYPE);
+        let tables = usize::from(u16::from_be_bytes([TRUETYPE[4], TRUETYPE[5]]));
+        for record in 0..tables {
+            let place = head + 12 + 16 * record + 8;
+            let offset = u32::from_be_bytes(bytes[place..place + 4].try_into().unwrap()) + head as u32;
+            bytes[place..place + 4].copy_from_slice(&offset.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn table(bytes: &[u8], tag: &[u8]) -> usize {
+        let record = bytes.windows(4).position(|bytes| bytes == tag).unwrap();
+        u32::from_be_bytes(bytes[record + 8..record + 12].try_into().unwrap()) as usize
+    }
+
+    const TRUETYPE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/log/fonts/boxes.ttf"));
+    const CFF: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/log/fonts/boxes.otf"));
+}

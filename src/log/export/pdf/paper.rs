@@ -37,11 +37,13 @@ pub(super) struct Imprint<'a> {
 /// Red, green, blue.
 pub(super) type Ink = [f32; 3];
 
-/// What the page's last operations left set.
+/// What the last operations of the page left set.
 #[derive(Default)]
 struct Pen {
     font: Option<(Face, f32)>,
     ink: Option<Ink>,
+    /// Around the letters, where they are thickened.
+    rim: Option<Ink>,
 }
 
 impl<'a> Paper<'a> {
@@ -57,6 +59,7 @@ impl<'a> Paper<'a> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn write(&mut self, x: f32, y: f32, line: &Line, size: f32, ink: Ink) {
         if line.glyphs.is_empty() {
             return;
@@ -77,18 +80,21 @@ impl<'a> Paper<'a> {
     }
 
     /// A text in one line from `x` on.
+    #[inline(never)]
     pub(super) fn label(&mut self, x: f32, y: f32, text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
         self.write(x, y, &line, size, ink);
     }
 
     /// A text in one line that ends at `x`.
+    #[inline(never)]
     pub(super) fn label_before(&mut self, x: f32, y: f32, text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
         self.write(x - line.width(size), y, &line, size, ink);
     }
 
     /// A box from its lower left corner.
+    #[inline(never)]
     pub(super) fn fill(&mut self, x: f32, y: f32, [width, height]: [f32; 2], ink: Ink) {
         self.dip(ink);
         self.content.rect(round(x), round(y), round(width), round(height)).fill_nonzero();
@@ -106,6 +112,10 @@ impl<'a> Paper<'a> {
 
     /// Begins the next page.
     pub(super) fn turn(&mut self) {
+        if self.pen.rim.is_some() {
+            // The footer is a stream that goes on where this one ends.
+            self.content.set_text_rendering_mode(TextRenderingMode::Fill);
+        }
         let content = std::mem::replace(&mut self.content, Content::with_settings(COMPACT));
         let id = self.next.bump();
         self.pdf.stream(id, &compressed(&content.finish())).filter(Filter::FlateDecode);
@@ -213,23 +223,29 @@ impl<'a> Paper<'a> {
     }
 
     fn take(&mut self, face: Face, size: f32, ink: Ink) {
-        if self.pen.font == Some((face, size)) {
+        if self.pen.font != Some((face, size)) {
+            let (name, size) = match face {
+                Face::Helvetica => (HELVETICA.0, size),
+                Face::HelveticaBold => (HELVETICA_BOLD.0, size),
+                Face::Given | Face::GivenBold => (GIVEN.0, size * self.fonts.scale()),
+            };
+            self.content.set_font(name, round(size));
+            self.pen.font = Some((face, size));
+        }
+        let rim = (face == Face::GivenBold).then_some(ink);
+        if self.pen.rim == rim {
             return;
         }
-        let name = match face {
-            Face::Helvetica => HELVETICA.0,
-            Face::HelveticaBold => HELVETICA_BOLD.0,
-            Face::Given | Face::GivenBold => GIVEN.0,
-        };
-        self.content.set_font(name, size);
-        let was_thick = self.pen.font.is_some_and(|(face, _)| face == Face::GivenBold);
-        if face == Face::GivenBold {
-            self.content.set_text_rendering_mode(TextRenderingMode::FillStroke).set_line_width(round(size * 0.03));
-            self.content.set_stroke_rgb(ink[0], ink[1], ink[2]);
-        } else if was_thick {
-            self.content.set_text_rendering_mode(TextRenderingMode::Fill);
+        match rim {
+            Some([red, green, blue]) => {
+                self.content.set_text_rendering_mode(TextRenderingMode::FillStroke).set_line_width(round(size * 0.03));
+                self.content.set_stroke_rgb(red, green, blue);
+            }
+            None => {
+                self.content.set_text_rendering_mode(TextRenderingMode::Fill);
+            }
         }
-        self.pen.font = Some((face, size));
+        self.pen.rim = rim;
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     grid::{Cell, Column, Grid, Side},
     paper::{DARK, FAINT, Imprint, LEFT, LIGHT, Paper, TOP, WIDTH},
     text::Weight,
-    totals::{CHARTED, OUTCOMES, Outcomes, Totals, grouped},
+    totals::{BETWEEN, CHARTED, OUTCOMES, Outcomes, Totals, grouped},
 };
 
 /// Draws the pages; `left_out` is how many rows the table of lines lacks.
@@ -26,16 +26,16 @@ pub(super) fn draw(paper: &mut Paper<'_>, imprint: &Imprint<'_>, filter: &[(Stri
         heading(paper, "Deliveries per endpoint", 60.0);
         ENDPOINTS.begin(paper);
         for (name, outcomes) in &endpoints {
-            endpoint(paper, if name.is_empty() { "–" } else { name }, outcomes, Weight::Regular);
+            endpoint(paper, named(name), outcomes, Weight::Regular);
         }
         endpoint(paper, "All endpoints", &all, Weight::Bold);
     }
     if !others.is_empty() {
         heading(paper, "Other lines", 60.0);
         OTHERS.begin(paper);
-        for ((kind, outcome), count) in &others {
-            let named = |name: &'_ str| if name.is_empty() { "–".to_owned() } else { name.to_owned() };
-            OTHERS.row(paper, &[(&*named(kind)).into(), (&*named(outcome)).into(), (&*grouped(*count)).into()]);
+        for (name, counts) in &others {
+            let (kind, outcome) = name.split_once(BETWEEN).unwrap_or((name, ""));
+            OTHERS.row(paper, &[named(kind).into(), named(outcome).into(), (&*grouped(counts.0[0])).into()]);
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn heading(paper: &mut Paper<'_>, text: &str, room: f32) {
     }
     let line = paper.fonts.line(text, Weight::Bold);
     if paper.y < TOP {
-        paper.y -= 10.0;
+        paper.y -= 14.0;
     }
     paper.write(LEFT, paper.y - 10.0, &line, 11.0, DARK);
     paper.y -= 19.0;
@@ -112,6 +112,10 @@ fn endpoint(paper: &mut Paper<'_>, name: &str, outcomes: &Outcomes, weight: Weig
         Weight::Bold => ENDPOINTS.sums(paper, &cells),
         Weight::Regular => ENDPOINTS.row(paper, &cells),
     }
+}
+
+fn named(name: &str) -> &str {
+    if name.is_empty() { "–" } else { name }
 }
 
 const TITLE_SIZE: f32 = 20.0;

@@ -58,6 +58,7 @@ pub(super) struct Line {
 impl Fonts<'_> {
     /// `text` in as many lines of `width` as it takes, and at `most`; what is left out leaves a `…`. The width is in
     /// multiples of the font's size. There is always a line.
+    #[inline(never)]
     pub(super) fn lines(&mut self, text: &str, weight: Weight, width: f32, most: usize) -> Vec<Line> {
         let width = width * 1000.0;
         let mut rest = Vec::new();
@@ -81,10 +82,16 @@ impl Fonts<'_> {
     }
 
     /// `text` in one line of any width.
+    #[inline(never)]
     pub(super) fn line(&mut self, text: &str, weight: Weight) -> Line {
         let mut glyphs = Vec::new();
         text.chars().for_each(|character| self.push(character, weight, &mut glyphs));
         Line::of(glyphs)
+    }
+
+    /// The size of the given font, in multiples of Helvetica's.
+    pub(super) fn scale(&self) -> f32 {
+        self.given.as_ref().map_or(1.0, Font::scale)
     }
 
     fn cut(&mut self, mut glyphs: Vec<Glyph>, weight: Weight, width: f32) -> Line {
@@ -120,7 +127,7 @@ impl Fonts<'_> {
         }
         if let Some(sign) = self.given.as_mut().and_then(|font| font.sign(character)) {
             let face = if weight == Weight::Bold { Face::GivenBold } else { Face::Given };
-            return Some(Glyph { face, code: sign.number, width: sign.width, edge });
+            return Some(Glyph { face, code: sign.number, width: sign.width * self.scale(), edge });
         }
         let code = windows_1252(character)?;
         let (face, widths) = match weight {
@@ -220,3 +227,68 @@ const BETWEEN: [(char, u8); 27] = [
     ('ž', 0x9e),
     ('Ÿ', 0x9f),
 ];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_helvetica_lacks_or_nobody_sees_is_named() {
+        for (text, shown) in [
+            ("café €5 – “ok” ÿ", "café €5 – “ok” ÿ"),
+            ("(a) \\ %", "(a) \\ %"),
+            ("日本", "U+65E5U+672C"),
+            ("😀", "U+1F600"),
+            ("a\u{1b}[2J\n\t\0\u{7f}\u{85}", "aU+001B[2JU+000AU+0009U+0000U+007FU+0085"),
+            ("\u{202e}x\u{2066}\u{200b}\u{ad}\u{feff}", "U+202ExU+2066U+200BU+00ADU+FEFF"),
+        ] {
+            assert_eq!(read(&helvetica().line(text, Weight::Regular)), shown);
+        }
+    }
+
+    #[test]
+    fn long_text_breaks_at_spaces_else_at_dots_else_anywhere_and_is_cut() {
+        for (text, lines) in [
+            ("short", &["short"][..]),
+            ("", &[""]),
+            ("connection refused", &["connection ", "refused"]),
+            ("purchase.completed", &["purchase.", "completed"]),
+            ("xxxxxxxxxxxxxxxxxxx", &["xxxxxxxxxxxx", "xxxxxxx"]),
+            ("one two three four five six", &["one two ", "three four fi…"]),
+            ("xxxxxxxxU+日日日", &["xxxxxxxxU+", "U+65E5…"]),
+        ] {
+            let found: Vec<String> = helvetica().lines(text, Weight::Regular, 6.1, 2).iter().map(read).collect();
+            assert_eq!(found, lines);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_fit_and_what_is_left_out_is_marked(text in "\\PC{0,80}|[a-z ./-]{0,200}", width in 6.0..40.0_f32, most in 1..4_usize) {
+            let mut fonts = helvetica();
+            let lines = fonts.lines(&text, Weight::Bold, width, most);
+            prop_assert!((1..=most).contains(&lines.len()));
+            prop_assert!(lines.iter().all(|line| line.width(1.0) <= width * 1.0001));
+            let shown: String = lines.iter().map(read).collect();
+            let whole = read(&fonts.line(&text, Weight::Bold));
+            match shown.strip_suffix('…') {
+                Some(begin) if shown != whole => prop_assert!(whole.starts_with(begin)),
+                _ => prop_assert_eq!(shown, whole),
+            }
+        }
+    }
+
+    fn helvetica() -> Fonts<'static> {
+        Fonts { given: None }
+    }
+
+    fn read(line: &Line) -> String {
+        let character = |glyph: &Glyph| {
+            let between = BETWEEN.iter().find(|(_, code)| u16::from(*code) == glyph.code);
+            between.map_or(char::from(glyph.code as u8), |(character, _)| *character)
+        };
+        line.glyphs.iter().map(character).collect()
+    }
+}

@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** memory is bounded, whatever the times are.
 
-use std::collections::BTreeMap;
-
 /// What is counted: delivered, failed attempts, given up.
 pub(super) type Counts = [u64; 3];
 
@@ -11,8 +9,8 @@ pub(super) type Counts = [u64; 3];
 pub(super) struct Timeline {
     /// Which of [`SPANS`] a bucket is.
     level: usize,
-    /// By their places since [`MONDAY`]; only those that are not empty.
-    buckets: BTreeMap<i64, Counts>,
+    /// In the order of their places since [`MONDAY`]; only those that are not empty.
+    buckets: Vec<(i64, Counts)>,
 }
 
 /// A timeline as it is shown.
@@ -28,7 +26,12 @@ impl Timeline {
     /// Counts one more of `what`, an index of [`Counts`], at `second` since the epoch.
     pub(super) fn add(&mut self, second: i64, what: usize) {
         let place = (second - MONDAY).div_euclid(SPANS[self.level]);
-        self.buckets.entry(place).or_default()[what] += 1;
+        let found = self.buckets.binary_search_by_key(&place, |(place, _)| *place);
+        let index = found.unwrap_or_else(|index| {
+            self.buckets.insert(index, (place, Counts::default()));
+            index
+        });
+        self.buckets[index].1[what] += 1;
         if self.buckets.len() > MOST_BUCKETS {
             self.coarsen();
         }
@@ -37,26 +40,32 @@ impl Timeline {
     /// At most [`MOST_BARS`]; `None` if there is nothing to show.
     pub(super) fn bars(mut self) -> Option<Bars> {
         let (first, last) = loop {
-            let ends = (*self.buckets.first_key_value()?.0, *self.buckets.last_key_value()?.0);
-            if ends.1 - ends.0 < MOST_BARS || self.level + 1 == SPANS.len() {
-                break ends;
+            let ([(first, _), .., (last, _)] | [(first @ last, _)]) = self.buckets[..] else { return None };
+            if last - first < MOST_BARS || self.level + 1 == SPANS.len() {
+                break (first, last);
             }
             self.coarsen();
         };
         let span = SPANS[self.level];
-        let counts = (first..=last).map(|place| self.buckets.get(&place).copied().unwrap_or_default()).collect();
+        let mut counts = vec![Counts::default(); (last - first + 1) as usize];
+        for (place, bucket) in &self.buckets {
+            counts[(place - first) as usize] = *bucket;
+        }
         Some(Bars { start: MONDAY + first * span, span, counts })
     }
 
     fn coarsen(&mut self) {
         let Some(longer) = SPANS.get(self.level + 1) else { return };
         let times = longer / SPANS[self.level];
-        let mut coarse: BTreeMap<i64, Counts> = BTreeMap::new();
-        for (place, counts) in &self.buckets {
-            let sums = coarse.entry(place.div_euclid(times)).or_default();
-            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        for (place, _) in &mut self.buckets {
+            *place = place.div_euclid(times);
         }
-        self.buckets = coarse;
+        self.buckets.dedup_by(|(place, counts), (before, sums)| {
+            if place == before {
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += *count);
+            }
+            place == before
+        });
         self.level += 1;
     }
 }
@@ -65,8 +74,8 @@ impl Bars {
     /// How far apart times are named so that there are at most `most` of them, in seconds.
     pub(super) fn step(&self, most: i64) -> i64 {
         let whole = self.span * self.counts.len() as i64;
-        let fits = |step: &&i64| **step >= self.span && whole / **step <= most;
-        SPANS.iter().find(fits).copied().unwrap_or(whole)
+        let fits = |step: &i64| step % self.span == 0 && whole / step <= most;
+        SPANS.iter().flat_map(|span| [*span, span * 2]).find(fits).unwrap_or(whole)
     }
 
     /// The times that are multiples of `step`, as fractions of the whole, in order.
@@ -109,3 +118,62 @@ const SPANS: [i64; 19] = [
 const MONDAY: i64 = 4 * DAY;
 const MOST_BUCKETS: usize = 4_096;
 const MOST_BARS: i64 = 110;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bars_grow_with_the_time_there_is_to_show() {
+        for (seconds, span) in [(0, 1), (100, 1), (119, 5), (3_600, 60), (DAY, 900), (30 * DAY, DAY / 2), (365 * DAY, 7 * DAY)] {
+            let bars = timeline(&[0, seconds]).bars().unwrap();
+            assert_eq!(bars.span, span, "{seconds}");
+        }
+        assert!(Timeline::default().bars().is_none());
+    }
+
+    #[test]
+    fn days_begin_at_midnight_and_weeks_with_a_monday() {
+        let first_of_2026 = 1_767_225_600;
+        let bars = timeline(&[first_of_2026 + 5, first_of_2026 + 5 + 400 * DAY]).bars().unwrap();
+        assert_eq!((bars.span, bars.start), (7 * DAY, first_of_2026 - 3 * DAY));
+        let (tick, place) = bars.ticks(bars.step(15)).next().unwrap();
+        assert_eq!((tick % DAY, place), (0, (tick - bars.start) as f32 / (bars.counts.len() as i64 * bars.span) as f32));
+    }
+
+    #[test]
+    fn memory_is_bounded_however_times_jump() {
+        let mut line = Timeline::default();
+        for number in 0..100_000_i64 {
+            line.add(number * 7_919 * 3_600, 0);
+            line.add(-number, 1);
+        }
+        assert!(line.buckets.len() <= MOST_BUCKETS);
+        let bars = line.bars().unwrap();
+        assert_eq!(bars.counts.iter().map(|counts| counts[0]).sum::<u64>(), 100_000);
+    }
+
+    proptest! {
+        #[test]
+        fn every_count_is_in_its_bar(times in prop::collection::vec(-62_135_596_800_i64..253_402_300_800, 1..200)) {
+            let bars = timeline(&times).bars().unwrap();
+            prop_assert!(bars.counts.len() as i64 <= MOST_BARS);
+            let mut counts = vec![0; bars.counts.len()];
+            for time in &times {
+                counts[((time - bars.start) / bars.span) as usize] += 1;
+            }
+            prop_assert_eq!(counts, bars.counts.iter().map(|counts| counts[0]).collect::<Vec<_>>());
+            let step = bars.step(15);
+            let ticks: Vec<_> = bars.ticks(step).collect();
+            prop_assert!(ticks.len() <= 16 && ticks.iter().all(|(_, place)| (0.0..=1.0).contains(place)));
+        }
+    }
+
+    fn timeline(times: &[i64]) -> Timeline {
+        let mut line = Timeline::default();
+        times.iter().for_each(|time| line.add(*time, 0));
+        line
+    }
+}

@@ -17,8 +17,8 @@ pub(super) struct Totals {
     pub(super) timeline: Timeline,
     /// Of deliveries, in the order of [`OUTCOMES`].
     pub(super) endpoints: BTreeMap<Box<str>, Outcomes>,
-    /// Of all other lines, by kind and outcome.
-    pub(super) others: BTreeMap<(Box<str>, Box<str>), u64>,
+    /// Of all other lines, by kind and outcome, which a [`BETWEEN`] divides; the count is the first.
+    pub(super) others: BTreeMap<Box<str>, Outcomes>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -36,10 +36,10 @@ impl Totals {
         let outcome = entry.outcome.as_deref().unwrap_or("");
         let known = OUTCOMES.iter().position(|known| *known == outcome);
         let (Some(known), "delivery") = (known, kind) else {
-            self.add_other(kind, outcome);
+            of(&mut self.others, &format!("{kind}{BETWEEN}{outcome}")).0[0] += 1;
             return;
         };
-        self.of_endpoint(entry.endpoint.as_deref().unwrap_or("")).0[known] += 1;
+        of(&mut self.endpoints, entry.endpoint.as_deref().unwrap_or("")).0[known] += 1;
         if let Some(time) = time
             && let Some(what) = CHARTED.iter().position(|(_, places)| places.contains(&known))
         {
@@ -54,20 +54,12 @@ impl Totals {
         }
         sums
     }
+}
 
-    fn of_endpoint(&mut self, name: &str) -> &mut Outcomes {
-        let is_new = !self.endpoints.contains_key(name);
-        let name = if is_new && self.endpoints.len() >= MOST_NAMES { FURTHER } else { name };
-        self.endpoints.entry(name.into()).or_default()
-    }
-
-    fn add_other(&mut self, kind: &str, outcome: &str) {
-        let mut name = (kind.into(), outcome.into());
-        if self.others.len() >= MOST_NAMES && !self.others.contains_key(&name) {
-            name = (FURTHER.into(), "".into());
-        }
-        *self.others.entry(name).or_default() += 1;
-    }
+/// What is counted by `name`, or with all further names where there are too many.
+fn of<'a>(counts: &'a mut BTreeMap<Box<str>, Outcomes>, name: &str) -> &'a mut Outcomes {
+    let is_too_much = counts.len() >= MOST_NAMES && !counts.contains_key(name);
+    counts.entry(if is_too_much { FURTHER } else { name }.into()).or_default()
 }
 
 impl Outcomes {
@@ -127,6 +119,56 @@ pub(super) const CHARTED: [(&str, &[usize]); 3] = [
     ("Dead-lettered or dropped", &[DEAD_LETTERED, DROPPED]),
 ];
 
+pub(super) const BETWEEN: char = '\n';
+
 const MOST_NAMES: usize = 10_000;
 /// What the names beyond those are counted as.
 const FURTHER: &str = "(further ones)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_per_cent_means_all() {
+        for (delivered, dead_lettered, dropped, arrived) in [
+            (0, 0, 0, "–"),
+            (0, 1, 0, "0.00 %"),
+            (1, 0, 0, "100 %"),
+            (2, 1, 0, "66.66 %"),
+            (999_999, 0, 1, "99.99 %"),
+            (u64::MAX / 2, 1, 0, "99.99 %"),
+        ] {
+            let mut outcomes = Outcomes::default();
+            (outcomes.0[DELIVERED], outcomes.0[DEAD_LETTERED], outcomes.0[DROPPED]) = (delivered, dead_lettered, dropped);
+            assert_eq!(outcomes.arrived(), arrived);
+        }
+    }
+
+    #[test]
+    fn more_names_than_are_kept_are_counted_together() {
+        let mut totals = Totals::default();
+        for number in 0..MOST_NAMES + 500 {
+            let name = format!("e{number}");
+            let entry = |kind: &'static str, outcome: &'static str| Entry {
+                kind: Some(kind.into()),
+                outcome: Some(outcome.into()),
+                endpoint: Some(name.as_str().into()),
+                ..Entry::default()
+            };
+            totals.add(&entry("delivery", "delivered"), None);
+            totals.add(&Entry { outcome: Some(name.as_str().into()), ..entry("event", "") }, None);
+        }
+        assert_eq!(totals.endpoints.len(), MOST_NAMES + 1);
+        assert_eq!(totals.endpoints[FURTHER].delivered(), 500);
+        assert_eq!(totals.all().delivered(), MOST_NAMES as u64 + 500);
+        assert_eq!((totals.others.len(), totals.others[FURTHER].0[0]), (MOST_NAMES + 1, 500));
+    }
+
+    #[test]
+    fn thousands_are_marked() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), text);
+        }
+    }
+}
