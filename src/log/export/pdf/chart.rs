@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Draws `bars` from the paper's place on downwards; it takes [`HEIGHT`].
-pub(super) fn draw(paper: &mut Paper<'_>, bars: &Bars) {
+pub(super) fn draw(paper: &mut Paper, bars: &Bars) {
     legend(paper);
     let caption = format!("A bar is {}. Times are UTC.", words(bars.span));
     paper.label(LEFT, paper.y - SIZE, &caption, SIZE, FAINT);
@@ -42,7 +42,7 @@ pub(super) fn draw(paper: &mut Paper<'_>, bars: &Bars) {
     paper.y -= HEIGHT;
 }
 
-fn legend(paper: &mut Paper<'_>) {
+fn legend(paper: &mut Paper) {
     let y = paper.y - SIZE;
     let mut x = LEFT + WIDTH;
     for ((name, _), ink) in CHARTED.iter().zip(INKS).rev() {
@@ -56,7 +56,7 @@ fn legend(paper: &mut Paper<'_>) {
 }
 
 /// The names of the times below the bars, and of the day where another begins.
-fn times(paper: &mut Paper<'_>, bars: &Bars, base: f32) {
+fn times(paper: &mut Paper, bars: &Bars, base: f32) {
     let step = bars.step(15);
     let (upper, lower) = match step {
         DAY.. => ("%-d %b", "%Y"),
@@ -77,7 +77,7 @@ fn times(paper: &mut Paper<'_>, bars: &Bars, base: f32) {
     }
 }
 
-fn centred(paper: &mut Paper<'_>, x: f32, y: f32, text: &str) {
+fn centred(paper: &mut Paper, x: f32, y: f32, text: &str) {
     let line = paper.fonts.line(text, Weight::Regular);
     paper.write(x - line.width(SIZE) / 2.0, y, &line, SIZE, FAINT);
 }

@@ -5,14 +5,14 @@ use pdf_writer::{
     types::{CidFontType, FontFlags, SystemInfo, UnicodeCmap},
 };
 use subsetter::GlyphRemapper;
-use ttf_parser::{Face, FaceParsingError, Permissions, Tag, name_id};
+use ttf_parser::{Face, FaceParsingError, Permissions, RawFace, Tag, name_id};
 
 use super::paper;
 
 /// A TrueType or OpenType font; of a collection its first.
-pub struct Font<'a> {
-    bytes: &'a [u8],
-    face: Face<'a>,
+pub struct Font {
+    bytes: Vec<u8>,
+    units_per_em: f32,
     /// What makes its digits as wide as Helvetica's, for which the columns are made; not more than 1.
     scale: f32,
     used: GlyphRemapper,
@@ -51,13 +51,10 @@ pub enum Error {
     Unmapped,
 }
 
-impl<'a> Font<'a> {
+impl Font {
     /// Reads the content of a font's file, and tries whether it can be embedded.
-    pub fn read(bytes: &'a [u8]) -> Result<Font<'a>, Error> {
-        let face = Face::parse(bytes, 0).map_err(|error| match error {
-            FaceParsingError::UnknownMagic => Error::Foreign,
-            error => Error::Damaged(error),
-        })?;
+    pub fn read(bytes: Vec<u8>) -> Result<Font, Error> {
+        let face = parse(&bytes)?;
         if face.tables().cmap.is_none() {
             return Err(Error::Unmapped);
         }
@@ -65,18 +62,18 @@ impl<'a> Font<'a> {
         if restricted || !face.is_outline_embedding_allowed() || !face.is_subsetting_allowed() {
             return Err(Error::Forbidden);
         }
-        let mut font = Font::unused(bytes, face, 1.0);
+        let units_per_em = face.units_per_em().into();
+        let mut font = Font { bytes, units_per_em, scale: 1.0, used: GlyphRemapper::new(), known: unknown(), drawn: Vec::new() };
         for character in ' '..='~' {
             font.sign(character);
         }
         font.subset()?;
         let digit = font.sign('0').map_or(0.0, |sign| sign.width);
-        let scale = if digit > HELVETICA_DIGIT { (HELVETICA_DIGIT / digit).max(0.5) } else { 1.0 };
-        Ok(Font::unused(bytes, font.face, scale))
-    }
-
-    fn unused(bytes: &'a [u8], face: Face<'a>, scale: f32) -> Font<'a> {
-        Font { bytes, face, scale, used: GlyphRemapper::new(), known: vec![const { None }; 0x1100], drawn: Vec::new() }
+        if digit > HELVETICA_DIGIT {
+            font.scale = (HELVETICA_DIGIT / digit).max(0.5);
+        }
+        (font.used, font.known, font.drawn) = (GlyphRemapper::new(), unknown(), Vec::new());
+        Ok(font)
     }
 
     /// By how much it is smaller than the size that is asked for.
@@ -99,11 +96,12 @@ impl<'a> Font<'a> {
     }
 
     fn look_up(&mut self, character: char) -> Option<Sign> {
-        let glyph = self.face.glyph_index(character)?;
-        if glyph.0 == 0 || glyph.0 >= self.face.number_of_glyphs() {
+        let face = parse(&self.bytes).ok()?;
+        let glyph = face.glyph_index(character)?;
+        if glyph.0 == 0 || glyph.0 >= face.number_of_glyphs() {
             return None;
         }
-        let width = self.scaled(self.face.glyph_hor_advance(glyph).unwrap_or_default());
+        let width = self.scaled(face.glyph_hor_advance(glyph).unwrap_or_default());
         let sign = Sign { number: self.used.remap(glyph.0), width };
         // Several characters may share a glyph; it is copied as the first.
         if usize::from(sign.number) > self.drawn.len() {
@@ -114,10 +112,11 @@ impl<'a> Font<'a> {
 
     /// Writes the font as `id`, with what was used of it.
     pub(super) fn embed(&self, chunk: &mut Chunk, id: Ref, next: &mut Ref) -> Result<(), Error> {
+        let face = parse(&self.bytes)?;
         let subset = self.subset()?;
         // CFF outlines are embedded without the tables around them (ISO 32000-1, table 126).
-        let outlines = ttf_parser::RawFace::parse(&subset, 0).ok().and_then(|face| face.table(Tag::from_bytes(b"CFF ")));
-        let name = self.name();
+        let outlines = RawFace::parse(&subset, 0).ok().and_then(|face| face.table(Tag::from_bytes(b"CFF ")));
+        let name = name(&face);
         let base = if outlines.is_some() { format!("{name}-Identity-H") } else { name.clone() };
         let [cid_font, descriptor, file, to_unicode] = [next.bump(), next.bump(), next.bump(), next.bump()];
         chunk
@@ -136,7 +135,7 @@ impl<'a> Font<'a> {
         }
         font.finish();
 
-        self.describe(chunk, &name, descriptor, file, outlines.is_some());
+        self.describe(chunk, &face, &name, [descriptor, file], outlines.is_some());
         let bytes = paper::compressed(outlines.unwrap_or(&subset));
         let mut stream = chunk.stream(file, &bytes);
         stream.filter(pdf_writer::Filter::FlateDecode);
@@ -153,9 +152,8 @@ impl<'a> Font<'a> {
         Ok(())
     }
 
-    fn describe(&self, chunk: &mut Chunk, name: &str, id: Ref, file: Ref, is_cff: bool) {
-        let face = &self.face;
-        let scaled = |units: i16| f32::from(units) * 1000.0 / f32::from(face.units_per_em());
+    fn describe(&self, chunk: &mut Chunk, face: &Face<'_>, name: &str, [id, file]: [Ref; 2], is_cff: bool) {
+        let scaled = |units: i16| self.scaled(units);
         let bounds = face.global_bounding_box();
         let mut flags = FontFlags::SYMBOLIC;
         flags.set(FontFlags::FIXED_PITCH, face.is_monospaced());
@@ -178,21 +176,34 @@ impl<'a> Font<'a> {
     }
 
     fn subset(&self) -> Result<Vec<u8>, Error> {
-        subsetter::subset(self.bytes, 0, &self.used).map_err(Error::Outlines)
+        subsetter::subset(&self.bytes, 0, &self.used).map_err(Error::Outlines)
     }
 
-    fn scaled(&self, units: u16) -> f32 {
-        f32::from(units) * 1000.0 / f32::from(self.face.units_per_em())
+    /// Units of the font in thousandths of its size.
+    fn scaled(&self, units: impl Into<f32>) -> f32 {
+        units.into() * 1000.0 / self.units_per_em
     }
+}
 
-    /// The font's PostScript name, with the tag of a subset.
-    fn name(&self) -> String {
-        let named = self.face.names().into_iter().find(|name| name.name_id == name_id::POST_SCRIPT_NAME && name.is_unicode());
-        let mut name = named.and_then(|name| name.to_string()).unwrap_or_default();
-        name.retain(|character| character.is_ascii_alphanumeric() || character == '-');
-        name.truncate(63);
-        format!("SIDEHK+{}", if name.is_empty() { "Font" } else { &name })
-    }
+/// Where the tables are: it is quickly done, and lets the font own its bytes.
+fn parse(bytes: &[u8]) -> Result<Face<'_>, Error> {
+    Face::parse(bytes, 0).map_err(|error| match error {
+        FaceParsingError::UnknownMagic => Error::Foreign,
+        error => Error::Damaged(error),
+    })
+}
+
+fn unknown() -> Vec<Option<Box<[Known; 256]>>> {
+    vec![None; 0x1100]
+}
+
+/// The font's PostScript name, with the tag of a subset.
+fn name(face: &Face<'_>) -> String {
+    let named = face.names().into_iter().find(|name| name.name_id == name_id::POST_SCRIPT_NAME && name.is_unicode());
+    let mut name = named.and_then(|name| name.to_string()).unwrap_or_default();
+    name.retain(|character| character.is_ascii_alphanumeric() || character == '-');
+    name.truncate(63);
+    format!("SIDEHK+{}", if name.is_empty() { "Font" } else { &name })
 }
 
 const IDENTITY: SystemInfo<'static> = SystemInfo { registry: Str(b"Adobe"), ordering: Str(b"Identity"), supplement: 0 };
@@ -205,7 +216,7 @@ mod tests {
     #[test]
     fn only_what_is_used_is_in_the_file_and_can_be_copied() {
         for bytes in [TRUETYPE, CFF] {
-            let mut font = Font::read(bytes).unwrap();
+            let mut font = Font::read(bytes.to_vec()).unwrap();
             assert_eq!(font.sign('日').map(|sign| (sign.number, sign.width)), Some((1, 1000.0)));
             assert_eq!(font.sign('Ё').map(|sign| (sign.number, sign.width)), Some((2, 900.0)));
             assert!(font.sign('A').is_none());
@@ -220,9 +231,9 @@ mod tests {
 
     #[test]
     fn a_collection_is_read_as_its_first_font() {
-        let mut font = Font::read(&collection()).map(|mut font| font.sign('日').is_some());
+        let mut font = Font::read(collection()).map(|mut font| font.sign('日').is_some());
         assert!(matches!(font, Ok(true)));
-        font = Font::read(&collection()[..16]).map(|_| true);
+        font = Font::read(collection()[..16].to_vec()).map(|_| true);
         assert!(font.is_err());
     }
 
@@ -247,7 +258,7 @@ mod tests {
             // One of bitmaps alone.
             (&renamed(b"glyf", b"CBDT"), "the font's outlines cannot be used: unknown font kind"),
         ] {
-            assert_eq!(Font::read(bytes).err().map(|error| error.to_string()).as_deref(), Some(reason));
+            assert_eq!(Font::read(bytes.to_vec()).err().map(|error| error.to_string()).as_deref(), Some(reason));
         }
     }
 
@@ -266,7 +277,7 @@ mod tests {
                 bytes[place] = [0, 0x7f, 0x80, 0xff, random(256) as u8][random(5)];
             }
             bytes.truncate(bytes.len() - random(2) * random(bytes.len()));
-            let embedded = Font::read(&bytes).and_then(|mut font| {
+            let embedded = Font::read(bytes).and_then(|mut font| {
                 for character in "日ЖЁ😀0123456789".chars() {
                     font.sign(character);
                 }

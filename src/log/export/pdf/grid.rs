@@ -38,23 +38,23 @@ impl<'t> From<&'t str> for Cell<'t> {
 
 impl Grid {
     /// The headings, with room for a row below them.
-    pub(super) fn begin(&self, paper: &mut Paper<'_>) {
+    pub(super) fn begin(&self, paper: &mut Paper) {
         if paper.room() < 3.0 * self.height(1) {
             paper.turn();
         }
         self.head(paper);
     }
 
-    pub(super) fn row(&self, paper: &mut Paper<'_>, cells: &[Cell<'_>]) {
+    pub(super) fn row(&self, paper: &mut Paper, cells: &[Cell<'_>]) {
         self.weighed_row(paper, cells, Weight::Regular);
     }
 
     /// The last row, of sums.
-    pub(super) fn sums(&self, paper: &mut Paper<'_>, cells: &[Cell<'_>]) {
+    pub(super) fn sums(&self, paper: &mut Paper, cells: &[Cell<'_>]) {
         self.weighed_row(paper, cells, Weight::Bold);
     }
 
-    fn weighed_row(&self, paper: &mut Paper<'_>, cells: &[Cell<'_>], weight: Weight) {
+    fn weighed_row(&self, paper: &mut Paper, cells: &[Cell<'_>], weight: Weight) {
         let texts: Vec<Vec<Line>> = self
             .columns
             .iter()
@@ -87,7 +87,7 @@ impl Grid {
         paper.fill(LEFT, paper.y, [self.width(), 0.4], LIGHT);
     }
 
-    fn head(&self, paper: &mut Paper<'_>) {
+    fn head(&self, paper: &mut Paper) {
         let y = paper.y - PADDING - self.size * 0.8;
         let mut x = LEFT;
         for column in self.columns {

@@ -34,21 +34,21 @@ use self::{
 };
 use crate::log::reader::Entry;
 
-pub struct Options<'a> {
+pub struct Options {
     pub title: String,
     /// What was asked for, by names: shown as it is.
     pub filter: Vec<(String, String)>,
     pub made: SystemTime,
     /// What the report is set in; Helvetica has what this lacks.
-    pub font: Option<Font<'a>>,
+    pub font: Option<Font>,
 }
 
 /// A report that is being made.
-pub struct Report<'a> {
+pub struct Report {
     title: String,
     filter: Vec<(String, String)>,
     made: Timestamp,
-    paper: Paper<'a>,
+    paper: Paper,
     totals: Totals,
     /// Rows that the table may still get.
     room: u64,
@@ -63,8 +63,8 @@ pub enum Error {
     Write(#[from] io::Error),
 }
 
-impl<'a> Report<'a> {
-    pub fn new(options: Options<'a>) -> Report<'a> {
+impl Report {
+    pub fn new(options: Options) -> Report {
         Report {
             title: options.title,
             filter: options.filter,

@@ -14,8 +14,8 @@ use super::{
     text::{Face, Fonts, Line, Weight},
 };
 
-pub(super) struct Paper<'a> {
-    pub(super) fonts: Fonts<'a>,
+pub(super) struct Paper {
+    pub(super) fonts: Fonts,
     /// Where the next thing goes on this page.
     pub(super) y: f32,
     pdf: Pdf,
@@ -46,8 +46,8 @@ struct Pen {
     rim: Option<Ink>,
 }
 
-impl<'a> Paper<'a> {
-    pub(super) fn new(fonts: Fonts<'a>) -> Paper<'a> {
+impl Paper {
+    pub(super) fn new(fonts: Fonts) -> Paper {
         Paper {
             fonts,
             y: TOP,

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::log::reader::Entry;
 
-pub(super) fn begin(paper: &mut Paper<'_>) {
+pub(super) fn begin(paper: &mut Paper) {
     summary::heading(paper, TITLE, 0.0);
     ROWS.begin(paper);
 }
 
 /// A row, as of `time`, if the entry has one.
-pub(super) fn add(paper: &mut Paper<'_>, entry: &Entry<'_>, time: Option<Timestamp>) {
+pub(super) fn add(paper: &mut Paper, entry: &Entry<'_>, time: Option<Timestamp>) {
     let time = time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
     let outcome = entry.outcome.as_deref().unwrap_or("");
     let attempt = match (entry.attempt, entry.max_attempts) {
@@ -42,7 +42,7 @@ pub(super) fn add(paper: &mut Paper<'_>, entry: &Entry<'_>, time: Option<Timesta
 }
 
 /// Says how many rows there would be further.
-pub(super) fn end(paper: &mut Paper<'_>, left_out: u64) {
+pub(super) fn end(paper: &mut Paper, left_out: u64) {
     if paper.room() < 20.0 {
         paper.turn();
     }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Draws the pages; `left_out` is how many rows the table of lines lacks.
-pub(super) fn draw(paper: &mut Paper<'_>, imprint: &Imprint<'_>, filter: &[(String, String)], totals: Totals) {
+pub(super) fn draw(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, String)], totals: Totals) {
     title(paper, imprint, filter, &totals);
     if totals.lines == 0 {
         paper.y -= 40.0;
@@ -41,7 +41,7 @@ pub(super) fn draw(paper: &mut Paper<'_>, imprint: &Imprint<'_>, filter: &[(Stri
 }
 
 /// A section's title, on the next page if less than `room` is left of this one.
-pub(super) fn heading(paper: &mut Paper<'_>, text: &str, room: f32) {
+pub(super) fn heading(paper: &mut Paper, text: &str, room: f32) {
     if paper.room() < room + 30.0 {
         paper.turn();
     }
@@ -53,7 +53,7 @@ pub(super) fn heading(paper: &mut Paper<'_>, text: &str, room: f32) {
     paper.y -= 19.0;
 }
 
-fn title(paper: &mut Paper<'_>, imprint: &Imprint<'_>, filter: &[(String, String)], totals: &Totals) {
+fn title(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, String)], totals: &Totals) {
     let lines = paper.fonts.lines(imprint.title, Weight::Bold, WIDTH / TITLE_SIZE, 2);
     for line in &lines {
         paper.y -= TITLE_SIZE * 1.1;
@@ -73,7 +73,7 @@ fn title(paper: &mut Paper<'_>, imprint: &Imprint<'_>, filter: &[(String, String
     paper.rule(paper.y, 0.8, LIGHT);
 }
 
-fn property(paper: &mut Paper<'_>, name: &str, value: &str) {
+fn property(paper: &mut Paper, name: &str, value: &str) {
     let lines = paper.fonts.lines(value, Weight::Regular, (WIDTH - PROPERTY) / PROPERTY_SIZE, 6);
     paper.label(LEFT, paper.y - PROPERTY_SIZE, name, PROPERTY_SIZE, FAINT);
     for line in &lines {
@@ -83,10 +83,10 @@ fn property(paper: &mut Paper<'_>, name: &str, value: &str) {
 }
 
 /// A row of large numbers.
-fn figures(paper: &mut Paper<'_>, totals: &Totals) {
+fn figures(paper: &mut Paper, totals: &Totals) {
     let all = totals.all();
     let figures = [
-        (all.arrived(), "arrived, of the deliveries that ended"),
+        (all.success(), "Success, of the deliveries that ended"),
         (grouped(all.delivered()), CHARTED[0].0),
         (grouped(all.lost()), CHARTED[2].0),
         (grouped(all.failed_attempts()), CHARTED[1].0),
@@ -102,12 +102,12 @@ fn figures(paper: &mut Paper<'_>, totals: &Totals) {
     paper.y -= 50.0;
 }
 
-fn endpoint(paper: &mut Paper<'_>, name: &str, outcomes: &Outcomes, weight: Weight) {
+fn endpoint(paper: &mut Paper, name: &str, outcomes: &Outcomes, weight: Weight) {
     let counts = outcomes.0.map(grouped);
-    let arrived = outcomes.arrived();
+    let success = outcomes.success();
     let mut cells: Vec<Cell<'_>> = vec![name.into()];
     cells.extend(counts.iter().map(|count| Cell { ink: if count == "0" { FAINT } else { DARK }, ..(&**count).into() }));
-    cells.push((&*arrived).into());
+    cells.push((&*success).into());
     match weight {
         Weight::Bold => ENDPOINTS.sums(paper, &cells),
         Weight::Regular => ENDPOINTS.row(paper, &cells),
@@ -133,7 +133,7 @@ const ENDPOINTS: Grid = Grid {
         number("Filtered"),
         number("Skipped"),
         number("Pending"),
-        number("Arrived"),
+        number("Success"),
     ],
     size: 8.0,
 };

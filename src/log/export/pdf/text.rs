@@ -6,8 +6,8 @@ use super::{
 };
 
 /// The fonts of a report: Helvetica, which every reader has, and before it the one it was given.
-pub(super) struct Fonts<'a> {
-    pub(super) given: Option<Font<'a>>,
+pub(super) struct Fonts {
+    pub(super) given: Option<Font>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -55,7 +55,7 @@ pub(super) struct Line {
     width: f32,
 }
 
-impl Fonts<'_> {
+impl Fonts {
     /// `text` in as many lines of `width` as it takes, and at `most`; what is left out leaves a `…`. The width is in
     /// multiples of the font's size. There is always a line.
     #[inline(never)]
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    fn helvetica() -> Fonts<'static> {
+    fn helvetica() -> Fonts {
         Fonts { given: None }
     }
 

@@ -76,8 +76,8 @@ impl Outcomes {
         self.0[DEAD_LETTERED] + self.0[DROPPED]
     }
 
-    /// Of the deliveries that have ended, how many arrived: in per cent, rounded down, for 100 means all.
-    pub(super) fn arrived(&self) -> String {
+    /// Of the deliveries that have ended, how many were delivered: in per cent, rounded down, for 100 means all.
+    pub(super) fn success(&self) -> String {
         let ended = u128::from(self.delivered()) + u128::from(self.lost());
         if ended == 0 {
             return "–".to_owned();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_hundred_per_cent_means_all() {
-        for (delivered, dead_lettered, dropped, arrived) in [
+        for (delivered, dead_lettered, dropped, success) in [
             (0, 0, 0, "–"),
             (0, 1, 0, "0.00 %"),
             (1, 0, 0, "100 %"),
@@ -141,7 +141,7 @@ mod tests {
         ] {
             let mut outcomes = Outcomes::default();
             (outcomes.0[DELIVERED], outcomes.0[DEAD_LETTERED], outcomes.0[DROPPED]) = (delivered, dead_lettered, dropped);
-            assert_eq!(outcomes.arrived(), arrived);
+            assert_eq!(outcomes.success(), success);
         }
     }
 
