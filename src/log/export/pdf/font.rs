@@ -1,13 +1,16 @@
 //! A font from a file, embedded as far as it is used (ISO 32000-1, 9.7: a composite font).
 
 use pdf_writer::{
-    Chunk, Finish, Name, Rect, Ref, Str,
-    types::{CidFontType, FontFlags, SystemInfo, UnicodeCmap},
+    Chunk, Name, Ref, Str,
+    types::{FontFlags, SystemInfo, UnicodeCmap},
 };
 use subsetter::GlyphRemapper;
 use ttf_parser::{Face, FaceParsingError, Permissions, RawFace, Tag, name_id};
 
-use super::paper;
+use super::{
+    object::{self, Value},
+    paper,
+};
 
 /// A TrueType or OpenType font; of a collection its first.
 pub struct Font {
@@ -119,60 +122,64 @@ impl Font {
         let name = name(&face);
         let base = if outlines.is_some() { format!("{name}-Identity-H") } else { name.clone() };
         let [cid_font, descriptor, file, to_unicode] = [next.bump(), next.bump(), next.bump(), next.bump()];
-        chunk
-            .type0_font(id)
-            .base_font(Name(base.as_bytes()))
-            .encoding_predefined(Name(b"Identity-H"))
-            .descendant_font(cid_font)
-            .to_unicode(to_unicode);
+        let entries = [
+            ("Type", Value::Name("Font")),
+            ("Subtype", Value::Name("Type0")),
+            ("BaseFont", Value::Name(&base)),
+            ("Encoding", Value::Name("Identity-H")),
+            ("DescendantFonts", Value::References(&[cid_font])),
+            ("ToUnicode", Value::Reference(to_unicode)),
+        ];
+        object::write(chunk, id, &entries);
 
-        let mut font = chunk.cid_font(cid_font);
-        font.subtype(if outlines.is_some() { CidFontType::Type0 } else { CidFontType::Type2 });
-        font.base_font(Name(name.as_bytes())).system_info(IDENTITY).font_descriptor(descriptor).default_width(0.0);
-        font.widths().consecutive(1, self.drawn.iter().map(|(_, sign)| sign.width));
-        if outlines.is_none() {
-            font.cid_to_gid_map_predefined(Name(b"Identity"));
-        }
-        font.finish();
+        let widths: Vec<f32> = self.drawn.iter().map(|(_, sign)| sign.width).collect();
+        let (registry, ordering, supplement) =
+            (Value::Text("Adobe"), Value::Text("Identity"), Value::Integer(IDENTITY.supplement));
+        let entries = [
+            ("Type", Value::Name("Font")),
+            ("Subtype", Value::Name(if outlines.is_some() { "CIDFontType0" } else { "CIDFontType2" })),
+            ("BaseFont", Value::Name(&name)),
+            ("CIDSystemInfo", Value::Dictionary(&[("Registry", registry), ("Ordering", ordering), ("Supplement", supplement)])),
+            ("FontDescriptor", Value::Reference(descriptor)),
+            ("DW", Value::Integer(0)),
+            ("W", Value::Widths(&widths)),
+            ("CIDToGIDMap", Value::Name("Identity")),
+        ];
+        // The last is of TrueType alone.
+        object::write(chunk, cid_font, &entries[..if outlines.is_some() { 7 } else { 8 }]);
 
         self.describe(chunk, &face, &name, [descriptor, file], outlines.is_some());
-        let bytes = paper::compressed(outlines.unwrap_or(&subset));
-        let mut stream = chunk.stream(file, &bytes);
-        stream.filter(pdf_writer::Filter::FlateDecode);
-        if outlines.is_some() {
-            stream.pair(Name(b"Subtype"), Name(b"CIDFontType0C"));
-        }
-        stream.finish();
+        let is_cff = [("Subtype", Value::Name("CIDFontType0C"))];
+        let entries = if outlines.is_some() { &is_cff[..] } else { &[] };
+        object::write_stream(chunk, file, &paper::compressed(outlines.unwrap_or(&subset)), entries);
 
         let mut map = UnicodeCmap::new(Name(b"Characters"), IDENTITY);
         for (character, sign) in &self.drawn {
             map.pair(sign.number, *character);
         }
-        chunk.cmap(to_unicode, &paper::compressed(&map.finish())).filter(pdf_writer::Filter::FlateDecode);
+        object::write_stream(chunk, to_unicode, &paper::compressed(&map.finish()), &[]);
         Ok(())
     }
 
     fn describe(&self, chunk: &mut Chunk, face: &Face<'_>, name: &str, [id, file]: [Ref; 2], is_cff: bool) {
-        let scaled = |units: i16| self.scaled(units);
         let bounds = face.global_bounding_box();
         let mut flags = FontFlags::SYMBOLIC;
         flags.set(FontFlags::FIXED_PITCH, face.is_monospaced());
         flags.set(FontFlags::ITALIC, face.is_italic());
-        let mut descriptor = chunk.font_descriptor(id);
-        descriptor
-            .name(Name(name.as_bytes()))
-            .flags(flags)
-            .bbox(Rect::new(scaled(bounds.x_min), scaled(bounds.y_min), scaled(bounds.x_max), scaled(bounds.y_max)))
-            .italic_angle(face.italic_angle())
-            .ascent(scaled(face.ascender()))
-            .descent(scaled(face.descender()))
-            .cap_height(scaled(face.capital_height().unwrap_or(face.ascender())))
+        let entries = [
+            ("Type", Value::Name("FontDescriptor")),
+            ("FontName", Value::Name(name)),
+            ("Flags", Value::Integer(flags.bits() as i32)),
+            ("FontBBox", Value::Rectangle([bounds.x_min, bounds.y_min, bounds.x_max, bounds.y_max].map(|at| self.scaled(at)))),
+            ("ItalicAngle", Value::Number(face.italic_angle())),
+            ("Ascent", Value::Number(self.scaled(face.ascender()))),
+            ("Descent", Value::Number(self.scaled(face.descender()))),
+            ("CapHeight", Value::Number(self.scaled(face.capital_height().unwrap_or(face.ascender())))),
             // No table has it; readers use it only for a font in this one's place.
-            .stem_v(80.0);
-        match is_cff {
-            true => descriptor.font_file3(file),
-            false => descriptor.font_file2(file),
-        };
+            ("StemV", Value::Integer(80)),
+            (if is_cff { "FontFile3" } else { "FontFile2" }, Value::Reference(file)),
+        ];
+        object::write(chunk, id, &entries);
     }
 
     fn subset(&self) -> Result<Vec<u8>, Error> {

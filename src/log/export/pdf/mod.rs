@@ -14,6 +14,7 @@
 mod chart;
 mod font;
 mod grid;
+mod object;
 mod paper;
 mod rows;
 mod summary;

@@ -5,12 +5,11 @@ use std::io::Write;
 
 use flate2::{Compression, write::ZlibEncoder};
 use jiff::Timestamp;
-use pdf_writer::{
-    Content, Date, Filter, Finish, Name, Pdf, Rect, Ref, Settings, Str, TextStr, types::TextRenderingMode, writers::Page,
-};
+use pdf_writer::{Content, Name, Pdf, Ref, Settings, Str, types::TextRenderingMode};
 
 use super::{
     font,
+    object::{self, Value},
     text::{Face, Fonts, Line, Weight},
 };
 
@@ -118,7 +117,7 @@ impl Paper {
         }
         let content = std::mem::replace(&mut self.content, Content::with_settings(COMPACT));
         let id = self.next.bump();
-        self.pdf.stream(id, &compressed(&content.finish())).filter(Filter::FlateDecode);
+        object::write_stream(&mut self.pdf, id, &compressed(&content.finish()), &[]);
         self.turned.push(Drawn(id));
         self.pen = Pen::default();
         self.y = TOP;
@@ -143,7 +142,9 @@ impl Paper {
         for (before, Drawn(body)) in pages.iter().enumerate() {
             let footer = self.footer(&format!("Page {} of {}", before + 1, pages.len()), imprint);
             let id = self.next.bump();
-            self.pdf.indirect(id).start::<Page<'_>>().parent(PAGES).contents_array([*body, footer]);
+            let contents = Value::References(&[*body, footer]);
+            let entries = [("Type", Value::Name("Page")), ("Parent", Value::Reference(PAGES)), ("Contents", contents)];
+            object::write(&mut self.pdf, id, &entries);
             kids.push(id);
         }
         self.gather(&kids)?;
@@ -153,21 +154,24 @@ impl Paper {
 
     /// The tree of all pages, with the fonts, which they share.
     fn gather(&mut self, kids: &[Ref]) -> Result<(), font::Error> {
-        let mut all = self.pdf.pages(PAGES);
-        all.count(kids.len() as i32).kids(kids.iter().copied());
-        all.media_box(Rect::new(0.0, 0.0, LEFT + WIDTH + LEFT, HEIGHT));
-        let mut resources = all.resources();
-        let mut fonts = resources.fonts();
-        fonts.pair(HELVETICA.0, HELVETICA.1).pair(HELVETICA_BOLD.0, HELVETICA_BOLD.1);
-        if self.fonts.given.is_some() {
-            fonts.pair(GIVEN.0, GIVEN.1);
-        }
-        fonts.finish();
-        resources.finish();
-        all.finish();
+        let fonts = [HELVETICA, HELVETICA_BOLD, GIVEN].map(|(name, id)| (name, Value::Reference(id)));
+        let used = if self.fonts.given.is_some() { &fonts } else { &fonts[..2] };
+        let entries = [
+            ("Type", Value::Name("Pages")),
+            ("Count", Value::Integer(kids.len() as i32)),
+            ("Kids", Value::References(kids)),
+            ("MediaBox", Value::Rectangle([0.0, 0.0, LEFT + WIDTH + LEFT, HEIGHT])),
+            ("Resources", Value::Dictionary(&[("Font", Value::Dictionary(used))])),
+        ];
+        object::write(&mut self.pdf, PAGES, &entries);
         for ((_, id), base) in [(HELVETICA, "Helvetica"), (HELVETICA_BOLD, "Helvetica-Bold")] {
-            let mut font = self.pdf.type1_font(id);
-            font.base_font(Name(base.as_bytes())).encoding_predefined(Name(b"WinAnsiEncoding"));
+            let entries = [
+                ("Type", Value::Name("Font")),
+                ("Subtype", Value::Name("Type1")),
+                ("BaseFont", Value::Name(base)),
+                ("Encoding", Value::Name("WinAnsiEncoding")),
+            ];
+            object::write(&mut self.pdf, id, &entries);
         }
         match &self.fonts.given {
             Some(font) => font.embed(&mut self.pdf, GIVEN.1, &mut self.next),
@@ -187,32 +191,39 @@ impl Paper {
     fn bind(&mut self, kids: &[Ref], bookmarks: &[(&str, usize)], imprint: &Imprint<'_>) {
         let marks: Vec<Ref> = bookmarks.iter().map(|_| self.next.bump()).collect();
         for (place, (title, page)) in bookmarks.iter().enumerate() {
-            let mut mark = self.pdf.outline_item(marks[place]);
-            mark.title(TextStr(title)).parent(OUTLINE).dest().page(kids[*page]).fit();
+            let mut entries = vec![
+                ("Title", Value::Text(title)),
+                ("Parent", Value::Reference(OUTLINE)),
+                ("Dest", Value::Destination(kids[*page])),
+            ];
             if place > 0 {
-                mark.prev(marks[place - 1]);
+                entries.push(("Prev", Value::Reference(marks[place - 1])));
             }
-            if let Some(next) = marks.get(place + 1) {
-                mark.next(*next);
-            }
+            entries.extend(marks.get(place + 1).map(|next| ("Next", Value::Reference(*next))));
+            object::write(&mut self.pdf, marks[place], &entries);
         }
         if let [first, .., last] | [first @ last] = marks[..] {
-            self.pdf.outline(OUTLINE).first(first).last(last).count(marks.len() as i32);
+            let entries = [
+                ("First", Value::Reference(first)),
+                ("Last", Value::Reference(last)),
+                ("Count", Value::Integer(marks.len() as i32)),
+            ];
+            object::write(&mut self.pdf, OUTLINE, &entries);
         }
-        let mut catalog = self.pdf.catalog(CATALOG);
-        catalog.pages(PAGES).outlines(OUTLINE).lang(TextStr("en"));
-        catalog.viewer_preferences().display_doc_title(true);
-        catalog.finish();
-        let made = imprint.made.to_zoned(jiff::tz::TimeZone::UTC);
-        let date = Date::new(made.year().try_into().unwrap_or_default())
-            .month(made.month() as u8)
-            .day(made.day() as u8)
-            .hour(made.hour() as u8)
-            .minute(made.minute() as u8)
-            .second(made.second() as u8)
-            .utc_offset_hour(0);
-        let product = concat!("sidehook ", env!("CARGO_PKG_VERSION"));
-        self.pdf.document_info(PROPERTIES).title(TextStr(imprint.title)).producer(TextStr(product)).creation_date(date);
+        let entries = [
+            ("Pages", Value::Reference(PAGES)),
+            ("Outlines", Value::Reference(OUTLINE)),
+            ("Lang", Value::Text("en")),
+            ("ViewerPreferences", Value::Dictionary(&[("DisplayDocTitle", Value::Flag(true))])),
+        ];
+        object::fill(&mut self.pdf.catalog(CATALOG), &entries);
+        let made = imprint.made.strftime("D:%Y%m%d%H%M%SZ").to_string();
+        let entries = [
+            ("Title", Value::Text(imprint.title)),
+            ("Producer", Value::Text(concat!("sidehook ", env!("CARGO_PKG_VERSION")))),
+            ("CreationDate", Value::Text(&made)),
+        ];
+        object::fill(&mut self.pdf.document_info(PROPERTIES), &entries);
     }
 
     fn dip(&mut self, ink: Ink) {
@@ -229,7 +240,7 @@ impl Paper {
                 Face::HelveticaBold => (HELVETICA_BOLD.0, size),
                 Face::Given | Face::GivenBold => (GIVEN.0, size * self.fonts.scale()),
             };
-            self.content.set_font(name, round(size));
+            self.content.set_font(Name(name.as_bytes()), round(size));
             self.pen.font = Some((face, size));
         }
         let rim = (face == Face::GivenBold).then_some(ink);
@@ -284,7 +295,7 @@ const CATALOG: Ref = Ref::new(1);
 const PAGES: Ref = Ref::new(2);
 const PROPERTIES: Ref = Ref::new(3);
 const OUTLINE: Ref = Ref::new(4);
-const HELVETICA: (Name<'static>, Ref) = (Name(b"F1"), Ref::new(5));
-const HELVETICA_BOLD: (Name<'static>, Ref) = (Name(b"F2"), Ref::new(6));
-const GIVEN: (Name<'static>, Ref) = (Name(b"F3"), Ref::new(7));
+const HELVETICA: (&str, Ref) = ("F1", Ref::new(5));
+const HELVETICA_BOLD: (&str, Ref) = ("F2", Ref::new(6));
+const GIVEN: (&str, Ref) = ("F3", Ref::new(7));
 const FIRST_FREE: i32 = 8;
