@@ -13,7 +13,7 @@ use super::{
 pub(super) fn draw(paper: &mut Paper, bars: &Bars) {
     legend(paper);
     let caption = format!("A bar is {}. Times are UTC.", words(bars.span));
-    paper.label(LEFT, paper.y - SIZE, &caption, SIZE, FAINT);
+    paper.label([LEFT, paper.y - SIZE], &caption, SIZE, FAINT);
     let base = paper.y - HEIGHT + 34.0;
     let step = nice(bars.counts.iter().map(total).max().unwrap_or(0));
     let most = bars.counts.iter().map(total).max().unwrap_or(0).div_ceil(step).max(1) * step;
@@ -21,9 +21,9 @@ pub(super) fn draw(paper: &mut Paper, bars: &Bars) {
     for line in 0..=most / step {
         let y = base + (line * step) as f32 * scale;
         if line > 0 {
-            paper.fill(PLOT_LEFT, y, [PLOT_WIDTH, 0.4], LIGHT);
+            paper.fill([PLOT_LEFT, y], [PLOT_WIDTH, 0.4], LIGHT);
         }
-        paper.label_before(PLOT_LEFT - 6.0, y - SIZE * 0.35, &grouped(line * step), SIZE, FAINT);
+        paper.label_before([PLOT_LEFT - 6.0, y - SIZE * 0.35], &grouped(line * step), SIZE, FAINT);
     }
     let slot = PLOT_WIDTH / bars.counts.len() as f32;
     let width = (slot * 0.8).min(MOST_WIDTH);
@@ -33,11 +33,11 @@ pub(super) fn draw(paper: &mut Paper, bars: &Bars) {
         for (count, ink) in counts.iter().zip(INKS).filter(|(count, _)| **count > 0) {
             // One of a million is still to be seen.
             let height = (*count as f32 * scale).max(0.6);
-            paper.fill(x, y, [width, height], ink);
+            paper.fill([x, y], [width, height], ink);
             y += height;
         }
     }
-    paper.fill(PLOT_LEFT, base - 0.8, [PLOT_WIDTH, 0.8], FAINT);
+    paper.fill([PLOT_LEFT, base - 0.8], [PLOT_WIDTH, 0.8], FAINT);
     times(paper, bars, base);
     paper.y -= HEIGHT;
 }
@@ -48,9 +48,9 @@ fn legend(paper: &mut Paper) {
     for ((name, _), ink) in CHARTED.iter().zip(INKS).rev() {
         let line = paper.fonts.line(name, Weight::Regular);
         x -= line.width(SIZE);
-        paper.write(x, y, &line, SIZE, DARK);
+        paper.write([x, y], &line, SIZE, DARK);
         x -= 10.0;
-        paper.fill(x, y - 0.5, [6.5, 6.5], ink);
+        paper.fill([x, y - 0.5], [6.5, 6.5], ink);
         x -= 16.0;
     }
 }
@@ -67,7 +67,7 @@ fn times(paper: &mut Paper, bars: &Bars, base: f32) {
     for (second, fraction) in bars.ticks(step) {
         let Ok(time) = Timestamp::from_second(second) else { continue };
         let x = PLOT_LEFT + fraction * PLOT_WIDTH;
-        paper.fill(x - 0.3, base - 4.0, [0.6, 3.2], FAINT);
+        paper.fill([x - 0.3, base - 4.0], [0.6, 3.2], FAINT);
         centred(paper, x, base - 6.0 - SIZE, &time.strftime(upper).to_string());
         let day = time.strftime(lower).to_string();
         if day != before {
@@ -79,7 +79,7 @@ fn times(paper: &mut Paper, bars: &Bars, base: f32) {
 
 fn centred(paper: &mut Paper, x: f32, y: f32, text: &str) {
     let line = paper.fonts.line(text, Weight::Regular);
-    paper.write(x - line.width(SIZE) / 2.0, y, &line, SIZE, FAINT);
+    paper.write([x - line.width(SIZE) / 2.0, y], &line, SIZE, FAINT);
 }
 
 fn total(counts: &Counts) -> u64 {

@@ -148,7 +148,7 @@ impl Font {
         // The last is of TrueType alone.
         object::write(chunk, cid_font, &entries[..if outlines.is_some() { 7 } else { 8 }]);
 
-        self.describe(chunk, &face, &name, [descriptor, file], outlines.is_some());
+        self.describe(chunk, &face, [descriptor, file], outlines.is_some());
         let is_cff = [("Subtype", Value::Name("CIDFontType0C"))];
         let entries = if outlines.is_some() { &is_cff[..] } else { &[] };
         object::write_stream(chunk, file, &paper::compressed(outlines.unwrap_or(&subset)), entries);
@@ -161,14 +161,14 @@ impl Font {
         Ok(())
     }
 
-    fn describe(&self, chunk: &mut Chunk, face: &Face<'_>, name: &str, [id, file]: [Ref; 2], is_cff: bool) {
+    fn describe(&self, chunk: &mut Chunk, face: &Face<'_>, [id, file]: [Ref; 2], is_cff: bool) {
         let bounds = face.global_bounding_box();
         let mut flags = FontFlags::SYMBOLIC;
         flags.set(FontFlags::FIXED_PITCH, face.is_monospaced());
         flags.set(FontFlags::ITALIC, face.is_italic());
         let entries = [
             ("Type", Value::Name("FontDescriptor")),
-            ("FontName", Value::Name(name)),
+            ("FontName", Value::Name(&name(face))),
             ("Flags", Value::Integer(flags.bits() as i32)),
             ("FontBBox", Value::Rectangle([bounds.x_min, bounds.y_min, bounds.x_max, bounds.y_max].map(|at| self.scaled(at)))),
             ("ItalicAngle", Value::Number(face.italic_angle())),

@@ -74,17 +74,17 @@ impl Grid {
         for ((column, cell), lines) in self.columns.iter().zip(cells).zip(&texts) {
             let mut indent = 0.0;
             if let Some(ink) = cell.mark {
-                paper.fill(x, baseline, [self.size * 0.6, self.size * 0.6], ink);
+                paper.fill([x, baseline], [self.size * 0.6, self.size * 0.6], ink);
                 indent = MARK;
             }
             for (number, line) in lines.iter().enumerate() {
                 let y = baseline - number as f32 * self.size * LEADING;
-                paper.write(column.start(x, line, self.size) + indent, y, line, self.size, cell.ink);
+                paper.write([column.start(x, line, self.size) + indent, y], line, self.size, cell.ink);
             }
             x += column.width + GAP;
         }
         paper.y -= height;
-        paper.fill(LEFT, paper.y, [self.width(), 0.4], LIGHT);
+        paper.fill([LEFT, paper.y], [self.width(), 0.4], LIGHT);
     }
 
     fn head(&self, paper: &mut Paper) {
@@ -92,11 +92,11 @@ impl Grid {
         let mut x = LEFT;
         for column in self.columns {
             let line = paper.fonts.line(column.title, Weight::Bold);
-            paper.write(column.start(x, &line, self.size), y, &line, self.size, FAINT);
+            paper.write([column.start(x, &line, self.size), y], &line, self.size, FAINT);
             x += column.width + GAP;
         }
         paper.y -= self.height(1);
-        paper.fill(LEFT, paper.y, [self.width(), 0.8], FAINT);
+        paper.fill([LEFT, paper.y], [self.width(), 0.8], FAINT);
     }
 
     fn width(&self) -> f32 {

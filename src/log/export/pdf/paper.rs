@@ -59,7 +59,7 @@ impl Paper {
     }
 
     #[inline(never)]
-    pub(super) fn write(&mut self, x: f32, y: f32, line: &Line, size: f32, ink: Ink) {
+    pub(super) fn write(&mut self, [x, y]: [f32; 2], line: &Line, size: f32, ink: Ink) {
         if line.glyphs.is_empty() {
             return;
         }
@@ -80,28 +80,28 @@ impl Paper {
 
     /// A text in one line from `x` on.
     #[inline(never)]
-    pub(super) fn label(&mut self, x: f32, y: f32, text: &str, size: f32, ink: Ink) {
+    pub(super) fn label(&mut self, at: [f32; 2], text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
-        self.write(x, y, &line, size, ink);
+        self.write(at, &line, size, ink);
     }
 
     /// A text in one line that ends at `x`.
     #[inline(never)]
-    pub(super) fn label_before(&mut self, x: f32, y: f32, text: &str, size: f32, ink: Ink) {
+    pub(super) fn label_before(&mut self, [x, y]: [f32; 2], text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
-        self.write(x - line.width(size), y, &line, size, ink);
+        self.write([x - line.width(size), y], &line, size, ink);
     }
 
     /// A box from its lower left corner.
     #[inline(never)]
-    pub(super) fn fill(&mut self, x: f32, y: f32, [width, height]: [f32; 2], ink: Ink) {
+    pub(super) fn fill(&mut self, [x, y]: [f32; 2], [width, height]: [f32; 2], ink: Ink) {
         self.dip(ink);
         self.content.rect(round(x), round(y), round(width), round(height)).fill_nonzero();
     }
 
     /// A line over the width of the page.
     pub(super) fn rule(&mut self, y: f32, thickness: f32, ink: Ink) {
-        self.fill(LEFT, y, [WIDTH, thickness], ink);
+        self.fill([LEFT, y], [WIDTH, thickness], ink);
     }
 
     /// What is left of this page.
@@ -181,8 +181,8 @@ impl Paper {
 
     fn footer(&mut self, number: &str, imprint: &Imprint<'_>) -> Ref {
         let title = self.fonts.lines(imprint.title, Weight::Regular, (WIDTH - 120.0) / FOOTER_SIZE, 1);
-        self.write(LEFT, FOOTER, &title[0], FOOTER_SIZE, FAINT);
-        self.label_before(LEFT + WIDTH, FOOTER, number, FOOTER_SIZE, FAINT);
+        self.write([LEFT, FOOTER], &title[0], FOOTER_SIZE, FAINT);
+        self.label_before([LEFT + WIDTH, FOOTER], number, FOOTER_SIZE, FAINT);
         self.turn();
         self.turned.pop().map_or(PAGES, |drawn| drawn.0)
     }

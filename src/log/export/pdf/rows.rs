@@ -47,7 +47,7 @@ pub(super) fn end(paper: &mut Paper, left_out: u64) {
         paper.turn();
     }
     let text = format!("Left out here: {} further lines. The summary counts them.", grouped(left_out));
-    paper.label(LEFT, paper.y - 14.0, &text, 9.0, FAINT);
+    paper.label([LEFT, paper.y - 14.0], &text, 9.0, FAINT);
 }
 
 /// What a person would ask next: why it failed; of a line about no delivery, what it says.

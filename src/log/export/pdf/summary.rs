@@ -13,7 +13,7 @@ pub(super) fn draw(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, 
     title(paper, imprint, filter, &totals);
     if totals.lines == 0 {
         paper.y -= 40.0;
-        paper.label(LEFT, paper.y, "No line of the log matches.", 12.0, DARK);
+        paper.label([LEFT, paper.y], "No line of the log matches.", 12.0, DARK);
         return;
     }
     figures(paper, &totals);
@@ -49,7 +49,7 @@ pub(super) fn heading(paper: &mut Paper, text: &str, room: f32) {
     if paper.y < TOP {
         paper.y -= 14.0;
     }
-    paper.write(LEFT, paper.y - 10.0, &line, 11.0, DARK);
+    paper.write([LEFT, paper.y - 10.0], &line, 11.0, DARK);
     paper.y -= 19.0;
 }
 
@@ -57,7 +57,7 @@ fn title(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, String)], 
     let lines = paper.fonts.lines(imprint.title, Weight::Bold, WIDTH / TITLE_SIZE, 2);
     for line in &lines {
         paper.y -= TITLE_SIZE * 1.1;
-        paper.write(LEFT, paper.y + 4.0, line, TITLE_SIZE, DARK);
+        paper.write([LEFT, paper.y + 4.0], line, TITLE_SIZE, DARK);
     }
     paper.y -= 6.0;
     let time = |time: jiff::Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
@@ -75,9 +75,9 @@ fn title(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, String)], 
 
 fn property(paper: &mut Paper, name: &str, value: &str) {
     let lines = paper.fonts.lines(value, Weight::Regular, (WIDTH - PROPERTY) / PROPERTY_SIZE, 6);
-    paper.label(LEFT, paper.y - PROPERTY_SIZE, name, PROPERTY_SIZE, FAINT);
+    paper.label([LEFT, paper.y - PROPERTY_SIZE], name, PROPERTY_SIZE, FAINT);
     for line in &lines {
-        paper.write(LEFT + PROPERTY, paper.y - PROPERTY_SIZE, line, PROPERTY_SIZE, DARK);
+        paper.write([LEFT + PROPERTY, paper.y - PROPERTY_SIZE], line, PROPERTY_SIZE, DARK);
         paper.y -= PROPERTY_SIZE * 1.4;
     }
 }
@@ -96,8 +96,8 @@ fn figures(paper: &mut Paper, totals: &Totals) {
     for (place, (number, name)) in figures.iter().enumerate() {
         let x = LEFT + width * place as f32;
         let number = paper.fonts.line(number, Weight::Bold);
-        paper.write(x, paper.y - 28.0, &number, 18.0, DARK);
-        paper.label(x, paper.y - 41.0, name, 8.0, FAINT);
+        paper.write([x, paper.y - 28.0], &number, 18.0, DARK);
+        paper.label([x, paper.y - 41.0], name, 8.0, FAINT);
     }
     paper.y -= 50.0;
 }
