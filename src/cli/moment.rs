@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::Offset};
 
 use crate::config;
 
 /// What names no time zone is in UTC, as the log is; a date is its first moment.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    let utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let utc = || Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok();
     let ago = || Timestamp::now().checked_sub(long(text)?).ok();
     text.parse().ok().or_else(utc).or_else(ago).ok_or_else(|| {
         "write a time like 2026-11-22T19:00:00Z, a date like 2026-11-22 (in UTC), or how long ago, like \"15m\" or \"24h\""
