@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** what is left out of the answer, and could belong to it, is said on stderr.
 
+mod formats;
 mod jsonl;
 mod output;
 mod printer;
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
@@ -25,6 +26,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
+    formats::{Csv, Pdf, Stats, Table},
     jsonl::Jsonl,
     output::Output,
     printer::{Printer, Writer},
@@ -35,6 +37,7 @@ use crate::{
     config,
     log::{
         Destination,
+        export::{Look, pdf},
         reader::{self, Failure, Follower, Scan, Snapshot, Source, Tally},
     },
 };
@@ -110,18 +113,35 @@ impl Logs {
         }
     }
 
-    /// What writes what is found. The formats but jsonl are those of `log::export`.
-    fn writer(&self) -> anyhow::Result<Box<dyn Writer>> {
+    /// What writes what is found in `files`.
+    fn writer(&self, files: &[PathBuf]) -> anyhow::Result<Box<dyn Writer>> {
+        // What may be wrong with it is told before a file is touched.
+        let font = self.font.as_deref().map(font).transpose()?;
         let (output, seen) = match &self.output {
             Some(path) => (Output::file(path)?, false),
             None => (Output::stdout()?, io::stdout().is_terminal()),
         };
-        match self.format {
-            Format::Jsonl if !self.stats => Ok(Box::new(Jsonl::new(output, seen))),
-            Format::Csv | Format::Jsonl | Format::Pdf | Format::Table => {
-                bail!("only --format jsonl, without --stats, is available yet")
-            }
-        }
+        let look = Look {
+            width: terminal::width().filter(|_| seen),
+            colours: seen && terminal::wants_colours(&io::stdout()),
+            // How long ago something was does not stay true.
+            clock: self.follow || !seen,
+        };
+        Ok(match self.format {
+            Format::Csv => Box::new(Csv::new(output)?),
+            Format::Jsonl if self.stats => Box::new(Stats::new(output, None)),
+            Format::Jsonl => Box::new(Jsonl::new(output, seen)),
+            Format::Pdf => Box::new(Pdf::new(output, self.report(files, font))),
+            Format::Table if self.stats => Box::new(Stats::new(output, Some(look))),
+            Format::Table => Box::new(Table::new(output, look)),
+        })
+    }
+
+    fn report(&self, files: &[PathBuf], font: Option<pdf::Font>) -> pdf::Options {
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        let mut filter = vec![("log".to_owned(), names.join(", "))];
+        filter.extend(self.wanted.told());
+        pdf::Options { title: "Webhook deliveries".to_owned(), filter, made: SystemTime::now(), font }
     }
 
     /// Reads what there is, once.
@@ -133,7 +153,7 @@ impl Logs {
             return Err(Stop::Usage(format!("{} is one of the files that are read", output.display())).into());
         }
         let interrupts = self.output.is_some().then(interrupts).transpose()?;
-        let mut printer = Printer::new(self.writer()?, interrupts.as_ref());
+        let mut printer = Printer::new(self.writer(files)?, interrupts.as_ref());
         // Between lines on a terminal it would be in the way.
         if io::stderr().is_terminal() && (self.output.is_some() || self.stats || !io::stdout().is_terminal()) {
             printer = printer.with_bar(&sources);
@@ -171,7 +191,7 @@ impl Logs {
             return self.search(files);
         }
         let interrupts = interrupts()?;
-        let mut printer = Printer::new(self.writer()?, Some(&interrupts));
+        let mut printer = Printer::new(self.writer(files)?, Some(&interrupts));
         let filter = self.wanted.filter();
         let (mut scan, mut follower) = (Scan::new(&filter), Follower::new(path.clone()));
         let mut told = String::new();
@@ -214,6 +234,11 @@ impl Logs {
             (_, None) => Err(error).context("cannot write to stdout"),
         }
     }
+}
+
+fn font(path: &Path) -> anyhow::Result<pdf::Font> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read the font {}", path.display()))?;
+    pdf::Font::read(bytes).with_context(|| format!("cannot use the font {}", path.display()))
 }
 
 /// Opens all that is named, each of which must be there at least by a rotated file; and says what of the rest cannot be read.

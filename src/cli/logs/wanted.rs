@@ -45,6 +45,24 @@ impl Wanted {
         self.since.zip(self.until).is_some_and(|(since, until)| since >= until)
     }
 
+    /// What is asked for, by names, for who reads what was found.
+    pub(super) fn told(&self) -> Vec<(String, String)> {
+        let patterns: Vec<String> = self.event.iter().map(Pattern::to_string).collect();
+        let time = |time: &Option<Timestamp>| time.iter().map(Timestamp::to_string).collect();
+        let asked = [
+            ("endpoint", self.endpoint.clone()),
+            ("event", patterns),
+            ("outcome", self.outcome.clone()),
+            ("event id", self.event_id.clone()),
+            ("batch id", self.batch_id.clone()),
+            ("trace id", self.trace_id.clone()),
+            ("since", time(&self.since)),
+            ("until", time(&self.until)),
+        ];
+        let asked = asked.into_iter().filter(|(_, values): &(_, Vec<String>)| !values.is_empty());
+        asked.map(|(name, values)| (name.to_owned(), values.join(", "))).collect()
+    }
+
     pub(super) fn filter(&self) -> Filter {
         let mut filter = Filter::default().between(self.since, self.until);
         let mut and = |values: &[String], field| {
