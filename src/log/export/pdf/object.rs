@@ -33,7 +33,6 @@ pub(super) fn write_stream(chunk: &mut Chunk, id: Ref, bytes: &[u8], entries: &[
     fill(&mut stream, entries);
 }
 
-#[inline(never)]
 pub(super) fn fill(dictionary: &mut Dict<'_>, entries: &[Entry<'_>]) {
     for (key, value) in entries {
         let object = dictionary.insert(Name(key.as_bytes()));

@@ -58,7 +58,6 @@ impl Paper {
         }
     }
 
-    #[inline(never)]
     pub(super) fn write(&mut self, [x, y]: [f32; 2], line: &Line, size: f32, ink: Ink) {
         if line.glyphs.is_empty() {
             return;
@@ -79,21 +78,18 @@ impl Paper {
     }
 
     /// A text in one line from `x` on.
-    #[inline(never)]
     pub(super) fn label(&mut self, at: [f32; 2], text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
         self.write(at, &line, size, ink);
     }
 
     /// A text in one line that ends at `x`.
-    #[inline(never)]
     pub(super) fn label_before(&mut self, [x, y]: [f32; 2], text: &str, size: f32, ink: Ink) {
         let line = self.fonts.line(text, Weight::Regular);
         self.write([x - line.width(size), y], &line, size, ink);
     }
 
     /// A box from its lower left corner.
-    #[inline(never)]
     pub(super) fn fill(&mut self, [x, y]: [f32; 2], [width, height]: [f32; 2], ink: Ink) {
         self.dip(ink);
         self.content.rect(round(x), round(y), round(width), round(height)).fill_nonzero();
@@ -123,7 +119,7 @@ impl Paper {
         self.y = TOP;
     }
 
-    /// Ends the part of the report that was drawn so far, which is pages of their own.
+    /// Ends the part of the report that was drawn so far, and gives its pages.
     pub(super) fn end_part(&mut self) -> Vec<Drawn> {
         if self.content.len() > 0 {
             self.turn();

@@ -8,7 +8,6 @@ use super::{
     totals::{BETWEEN, CHARTED, OUTCOMES, Outcomes, Totals, grouped},
 };
 
-/// Draws the pages; `left_out` is how many rows the table of lines lacks.
 pub(super) fn draw(paper: &mut Paper, imprint: &Imprint<'_>, filter: &[(String, String)], totals: Totals) {
     title(paper, imprint, filter, &totals);
     if totals.lines == 0 {

@@ -49,7 +49,6 @@ enum Edge {
     Space,
 }
 
-#[derive(Default)]
 pub(super) struct Line {
     pub(super) glyphs: Vec<Glyph>,
     width: f32,
@@ -58,7 +57,6 @@ pub(super) struct Line {
 impl Fonts {
     /// `text` in as many lines of `width` as it takes, and at `most`; what is left out leaves a `…`. The width is in
     /// multiples of the font's size. There is always a line.
-    #[inline(never)]
     pub(super) fn lines(&mut self, text: &str, weight: Weight, width: f32, most: usize) -> Vec<Line> {
         let width = width * 1000.0;
         let mut rest = Vec::new();
@@ -82,7 +80,6 @@ impl Fonts {
     }
 
     /// `text` in one line of any width.
-    #[inline(never)]
     pub(super) fn line(&mut self, text: &str, weight: Weight) -> Line {
         let mut glyphs = Vec::new();
         text.chars().for_each(|character| self.push(character, weight, &mut glyphs));
