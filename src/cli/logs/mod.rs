@@ -232,7 +232,7 @@ fn opened(files: &[PathBuf]) -> anyhow::Result<(Vec<Source>, Vec<reader::Error>)
     }
     if !stdin.is_empty() {
         let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        sources.push(Source::stream(PathBuf::from("stdin"), file)?);
+        sources.push(Source::stream(Path::new("stdin"), file)?);
     }
     Ok((sources, left_out))
 }
