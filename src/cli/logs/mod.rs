@@ -167,7 +167,8 @@ impl Logs {
     /// Reads what there is and what comes, until somebody wants the end.
     fn follow(&self, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let [path] = files else { return Err(Stop::Usage("--follow goes with one log".to_owned()).into()) };
-        if path == Path::new(STDIN) {
+        // What comes by a pipe is read as it comes, without being followed.
+        if path == Path::new(STDIN) || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return self.search(files);
         }
         let interrupts = interrupts()?;
@@ -185,11 +186,12 @@ impl Logs {
         loop {
             let looked = follower.look(&mut scan, &mut printer);
             let looked = looked.and_then(|()| printer.flush().map_err(Failure::Take));
+            let readable = follower.failed.is_empty();
             for error in follower.failed.drain(..) {
                 say(format!("warning: {:#}", anyhow::Error::new(error)));
             }
             match looked {
-                Ok(()) if follower.is_waiting() => say(format!("waiting for {}", path.display())),
+                Ok(()) if readable && follower.is_waiting() => say(format!("waiting for {}", path.display())),
                 Ok(()) => {}
                 Err(Failure::Read(error)) => say(format!("warning: {}", read_in_part(path, &error))),
                 Err(Failure::Take(error)) if error.kind() == io::ErrorKind::Interrupted => break,
