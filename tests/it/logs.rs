@@ -112,6 +112,7 @@ async fn wrong_usage_says_what_is_right() {
         (&["--config", "missing.toml"], 3, "missing.toml"),
         (&["missing.jsonl"], 1, "missing.jsonl"),
         (&["."], 1, "folder"),
+        (&["--follow", "."], 1, "folder"),
     ] {
         let format = if arguments.contains(&"--format") { &[][..] } else { &["--format", "jsonl"] };
         let said = run(folder.path(), &[&["logs"], format, arguments].concat()).await;

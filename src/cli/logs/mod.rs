@@ -187,7 +187,8 @@ impl Logs {
     /// Reads what there is and what comes, until somebody wants the end.
     fn follow(&self, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let [path] = files else { return Err(Stop::Usage("--follow goes with one log".to_owned()).into()) };
-        if path == Path::new(STDIN) {
+        // What comes by a pipe is read as it comes, without being followed.
+        if path == Path::new(STDIN) || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return self.search(files);
         }
         let interrupts = interrupts()?;
@@ -205,11 +206,12 @@ impl Logs {
         loop {
             let looked = follower.look(&mut scan, &mut printer);
             let looked = looked.and_then(|()| printer.flush().map_err(Failure::Take));
+            let readable = follower.failed.is_empty();
             for error in follower.failed.drain(..) {
                 say(format!("warning: {:#}", anyhow::Error::new(error)));
             }
             match looked {
-                Ok(()) if follower.is_waiting() => say(format!("waiting for {}", path.display())),
+                Ok(()) if readable && follower.is_waiting() => say(format!("waiting for {}", path.display())),
                 Ok(()) => {}
                 Err(Failure::Read(error)) => say(format!("warning: {}", read_in_part(path, &error))),
                 Err(Failure::Take(error)) if error.kind() == io::ErrorKind::Interrupted => break,
@@ -257,7 +259,7 @@ fn opened(files: &[PathBuf]) -> anyhow::Result<(Vec<Source>, Vec<reader::Error>)
     }
     if !stdin.is_empty() {
         let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        sources.push(Source::stream(PathBuf::from("stdin"), file)?);
+        sources.push(Source::stream(Path::new("stdin"), file)?);
     }
     Ok((sources, left_out))
 }

@@ -154,7 +154,7 @@ mod tests {
         for gzip in [part, &zipped(&whole), b""] {
             assert_eq!(read(&[("deliveries.jsonl.1", whole.as_bytes()), ("deliveries.jsonl.1.gz", gzip)]).0, whole);
         }
-        let copying = [("deliveries.jsonl", long.as_bytes()), ("deliveries.jsonl.1", whole[..100].as_bytes())];
+        let copying = [("deliveries.jsonl", long.as_bytes()), ("deliveries.jsonl.1", &whole.as_bytes()[..100])];
         assert_eq!(read(&copying).0, long);
         let other = line(1, "a") + &line(2, "other");
         assert_eq!(read(&[("deliveries.jsonl", long.as_bytes()), ("deliveries.jsonl.1", other.as_bytes())]).0, other + &long);

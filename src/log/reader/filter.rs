@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** a line without the bytes does not match; one with them is still asked.
 
-use jiff::{Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp, Unit};
 use memchr::memmem::Finder;
 
 use super::Entry;
@@ -145,13 +145,15 @@ impl Bound {
     fn new(at: Timestamp) -> Bound {
         // The log knows no less than microseconds: what is between two of them is the later.
         let whole = at.round(Unit::Microsecond).unwrap_or(at);
-        let whole = if whole < at { whole + jiff::SignedDuration::from_micros(1) } else { whole };
+        let whole = if whole < at { whole.checked_add(MICROSECOND).unwrap_or(whole) } else { whole };
         Bound { at, text: timestamp(whole.into()) }
     }
 }
 
 /// As the log writes timestamps: 0 is any digit.
 const OWN: &[u8] = b"0000-00-00T00:00:00.000000Z";
+
+const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
 
 /// Looking for less finds nearly every line.
 const SHORTEST: usize = 3;

@@ -56,15 +56,15 @@ pub struct Source {
 
 impl Source {
     /// An open file that is read on from where it is.
-    pub fn stream(path: PathBuf, file: File) -> Result<Source, Error> {
-        let unreadable = |source| Error::Unreadable { path: path.clone(), source };
+    pub fn stream(path: &Path, file: File) -> Result<Source, Error> {
+        let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
         let found = file.metadata().map_err(unreadable)?;
         let mut taken = vec![0; HEAD];
         // As much as is there, for more may be long in coming.
         let length = (&file).read(&mut taken).map_err(unreadable)?;
         taken.truncate(length);
-        let head = Head::of(&path, &taken)?;
-        Source::of(path.clone(), file, &found, head).map(|source| Source { taken, size: None, ..source }).map_err(unreadable)
+        let head = Head::of(path, &taken)?;
+        Source::of(path, file, &found, head).map(|source| Source { taken, size: None, ..source }).map_err(unreadable)
     }
 
     pub(super) fn open(path: &Path, named: bool) -> Result<Source, Error> {
@@ -75,16 +75,16 @@ impl Source {
             return Err(Error::Folder(path.to_owned()));
         }
         if !found.is_file() {
-            return Source::stream(path.to_owned(), file).map(|source| Source { named, ..source });
+            return Source::stream(path, file).map(|source| Source { named, ..source });
         }
         let mut bytes = vec![0; HEAD];
         let length = file.read_at(&mut bytes, 0).map_err(unreadable)?;
         let head = Head::of(path, &bytes[..length])?;
-        Source::of(path.to_owned(), file, &found, head).map(|source| Source { named, ..source }).map_err(unreadable)
+        Source::of(path, file, &found, head).map(|source| Source { named, ..source }).map_err(unreadable)
     }
 
-    fn of(path: PathBuf, file: File, found: &Metadata, head: Head) -> io::Result<Source> {
-        let (identity, modified) = (identity(found), found.modified()?);
+    fn of(path: &Path, file: File, found: &Metadata, head: Head) -> io::Result<Source> {
+        let (path, identity, modified) = (path.to_owned(), identity(found), found.modified()?);
         Ok(Source { path, named: true, file, size: Some(found.len()), identity, modified, taken: Vec::new(), head })
     }
 

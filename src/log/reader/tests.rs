@@ -50,8 +50,7 @@ struct Wanted {
 
 impl Wanted {
     fn filter(&self) -> Filter {
-        let at =
-            |second: u32| (jiff::Timestamp::constant(1_795_374_000, 0) + jiff::SignedDuration::from_secs(second.into())).into();
+        let at = |second: u32| jiff::Timestamp::constant(1_795_374_000, 0) + jiff::SignedDuration::from_secs(second.into());
         let (since, until) = self.seconds.clone().map(|seconds| (at(seconds.start), at(seconds.end))).unzip();
         let mut filter = Filter::default().between(since, until);
         let fields: [(&[&str], Field); 2] =
