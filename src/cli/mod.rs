@@ -5,12 +5,15 @@
 //!
 //! **Invariant:** stdout is what the command was asked for, stderr is what is said about it.
 
+mod bar;
 mod check;
 mod completions;
 mod demo;
 mod explain;
 mod health;
 mod listen;
+mod logs;
+mod moment;
 mod receiver;
 mod replay;
 mod request;
@@ -57,6 +60,9 @@ enum Command {
     /// Receive requests and show them, and whether their signatures verify
     #[command(after_help = LISTEN_EXAMPLES)]
     Listen(listen::Listen),
+    /// Search delivery logs, or follow one
+    #[command(after_help = LOGS_EXAMPLES)]
+    Logs(logs::Logs),
     /// Print a manual page, in roff
     #[command(hide = true, after_help = MAN_EXAMPLES)]
     Man(completions::Man),
@@ -113,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Listen(listen) => listen.run(),
+        Command::Logs(logs) => logs.run(),
         Command::Man(man) => man.run(),
         Command::Replay(replay) => replay.run(),
         Command::Run(run) => Ok(run.run()),
@@ -189,6 +196,18 @@ const LISTEN_EXAMPLES: &str = "Examples:
   sidehook listen
   sidehook listen --address 127.0.0.1:9001 --fail-first 2 --delay 250ms
   sidehook listen --scheme standard --secret env:BILLING_SECRET --json";
+
+const LOGS_EXAMPLES: &str = "Examples:
+  sidehook logs --outcome failed --since 15m
+  sidehook logs --endpoint billing --event 'purchase.*' --follow
+  sidehook logs --event-id order-17 --format jsonl | jq .url
+  sidehook logs --since 2026-11-01 --until 2026-12-01 --format csv --output november.csv
+  sidehook logs /var/log/sidehook/deliveries.jsonl --stats
+  zstd -dc old.jsonl.zst | sidehook logs - --endpoint billing
+
+Rotated files beside a log are read with it, whoever rotated them, plain or gzipped, in the order of the time in them;
+`logs - < FILE` reads a file alone. Lines are read in both of the log's formats; damaged ones are left out, and counted.
+Exits 0 also if nothing is found, and 1 if a file could not be read.";
 
 const MAN_EXAMPLES: &str = "Examples:
   sidehook man > /usr/local/share/man/man1/sidehook.1

@@ -68,8 +68,14 @@ fn painted(code: &str, text: impl Display) -> String {
     if wants_colours(&io::stdout()) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
 }
 
+/// The columns of the terminal that stdout is, if it is one that says so.
+pub(super) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
 /// Colours are for people, and not for those who said so (no-color.org).
-fn wants_colours(stream: &impl IsTerminal) -> bool {
+pub(super) fn wants_colours(stream: &impl IsTerminal) -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     !unwanted && !dumb && stream.is_terminal()

@@ -201,6 +201,15 @@ pub fn load_admin(path: &Path) -> Result<Option<Admin>, Problems> {
     resolve::resolve_admin(&file, path, &Outside::process(), problems)
 }
 
+/// Reads where a config's delivery log goes.
+///
+/// # Errors
+/// As [`load_listen`].
+pub fn load_log(path: &Path) -> Result<log::Destination, Problems> {
+    let (file, problems) = raw_file(path)?;
+    resolve::resolve_log(&file, path, problems)
+}
+
 fn raw_file(path: &Path) -> Result<(raw::File, Problems), Problems> {
     let source = text(path, &Reading::default())?;
     let mut problems = Problems::of(path, &source);

@@ -4,9 +4,8 @@
 //! constant and nearly every text plain ASCII this takes less than half the time. The names of the keys are the plain ones or
 //! those of ECS, each by code of its own, for the same reason.
 //!
-//! Control characters, line separators beyond ASCII and what turns the direction of writing are escaped as well (RFC 8259
-//! would allow them), so that neither a terminal nor a reader that splits at U+2028 or U+0085 is fooled by what a receiver
-//! answered.
+//! What would mislead a terminal and line separators beyond ASCII are escaped as well (RFC 8259 would allow them), so that
+//! neither a person nor a reader that splits at U+2028 or U+0085 is fooled by what a receiver answered.
 //!
 //! **Invariant:** between `begin` and `end` the bytes are one JSON object (RFC 8259), with no line feed but the last byte.
 
@@ -16,6 +15,7 @@ use std::{
 };
 
 use super::keys::{Key, TIMESTAMP, TRUNCATED};
+use crate::screen::misleads;
 
 pub(super) struct Object<'b, const ECS: bool> {
     bytes: &'b mut Vec<u8>,
@@ -31,7 +31,7 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
     /// The first key is `timestamp`; its value is plain ASCII.
     pub(super) fn begin(bytes: &'b mut Vec<u8>, limit: usize, timestamp: &str) -> Object<'b, ECS> {
         bytes.extend_from_slice(b"{\"");
-        bytes.extend_from_slice(Self::name(&TIMESTAMP).as_bytes());
+        bytes.extend_from_slice(if ECS { TIMESTAMP.ecs } else { TIMESTAMP.plain }.as_bytes());
         bytes.extend_from_slice(b"\":\"");
         bytes.extend_from_slice(timestamp.as_bytes());
         bytes.push(b'"');
@@ -112,14 +112,8 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
     /// Inlined, so that a key of known length is a store or two and not a call.
     #[inline(always)]
     fn key(&mut self, key: &Key) {
-        self.bytes.extend_from_slice(b",\"");
-        self.bytes.extend_from_slice(Self::name(key).as_bytes());
-        self.bytes.extend_from_slice(b"\":");
-    }
-
-    #[inline(always)]
-    fn name(key: &Key) -> &'static str {
-        if ECS { key.ecs } else { key.plain }
+        let start = if ECS { key.ecs_start } else { key.plain_start };
+        self.bytes.extend_from_slice(start.as_bytes());
     }
 
     fn digits(&mut self, mut value: u64) {
@@ -170,7 +164,8 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
         };
         if let Some(short) = short {
             self.piece(&[b'\\', short])
-        } else if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') || turns(character) {
+        } else if misleads(character) || matches!(character, '\u{2028}' | '\u{2029}') {
+            // All of these have four digits.
             let hex = |shift: u32| HEX[(character as usize >> shift) & 15];
             self.piece(&[b'\\', b'u', hex(12), hex(8), hex(4), hex(0)])
         } else {
@@ -187,11 +182,6 @@ impl<'b, const ECS: bool> Object<'b, ECS> {
         }
         left.is_some()
     }
-}
-
-/// Whether it turns the direction of what is written after it, and so the sense of a line.
-fn turns(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 struct Unquoted<'o, 'b, const ECS: bool>(&'o mut Object<'b, ECS>);

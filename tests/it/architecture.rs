@@ -286,7 +286,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "log",
         uses: &["event", "schema", "screen"],
-        outside: Outside::Only(&["buffer", "diagnostics", "disk", "output", "rotate", "writer"]),
+        outside: Outside::Only(&["buffer", "diagnostics", "disk", "output", "reader", "rotate", "writer"]),
     },
     Room {
         name: "queue",

@@ -136,7 +136,7 @@ async fn wrong_usage_exits_with_2_and_help_with_0() {
     }
     assert_eq!(said("", &["--help"]).await.0, 0);
     for command in
-        ["check", "completions", "demo", "health", "listen", "man", "replay", "run", "schema", "send", "test", "verify"]
+        ["check", "completions", "demo", "health", "listen", "logs", "man", "replay", "run", "schema", "send", "test", "verify"]
     {
         let (code, text) = said("", &[command, "--help"]).await;
         assert!(code == 0 && text.contains(&format!("Examples:\n  sidehook {command}")), "{text}");

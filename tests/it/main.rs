@@ -27,6 +27,7 @@ mod limits;
 mod listen;
 mod log;
 mod log_writing;
+mod logs;
 mod moves;
 mod network;
 mod oauth2;

@@ -12,7 +12,7 @@ mod tally;
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, IsTerminal},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -29,16 +29,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{
-    letters::Letters,
-    tally::{Bar, Tally},
-};
+use self::{letters::Letters, tally::Tally};
 use super::{
-    DOES_NOT_HOLD, run,
+    DOES_NOT_HOLD,
+    bar::Bar,
+    moment::moment,
+    run,
     sidecar::{Answer, Link, PATIENCE, Sidecar, Which},
     terminal,
 };
-use crate::{config, event::cloud};
+use crate::event::cloud;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Replay {
@@ -47,8 +47,8 @@ pub(super) struct Replay {
     /// Only those of this endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// Only those given up at this time (RFC 3339) or later, or so long ago at most, e.g. 24h
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    /// Only those given up at this time (RFC 3339, or a date in UTC) or later, or so long ago at most, e.g. 24h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<jiff::Timestamp>,
     /// At most so many, spread evenly, e.g. 100/s or 6000/m
     #[arg(long, value_parser = between)]
@@ -81,7 +81,7 @@ impl Replay {
             interrupted,
             next: Instant::now(),
             tally: Tally::default(),
-            bar: Bar::new(),
+            bar: Bar::new(io::stderr().is_terminal()),
         };
         let left_over = Letters::left_over(&self.file)?;
         let (mut found, mut stopped) = (left_over.is_some(), None);
@@ -165,7 +165,7 @@ impl Round<'_> {
     async fn work_through(&mut self, mut letters: Letters) -> anyhow::Result<Option<String>> {
         let mut line = Vec::new();
         let stopped = loop {
-            self.bar.draw(letters.progress(), &self.tally, "");
+            self.bar.draw(letters.progress(), |seconds| self.tally.so_far(seconds));
             let Some(range) = letters.next(&mut line)? else { break None };
             if line.trim_ascii().is_empty() {
                 continue;
@@ -214,7 +214,8 @@ impl Round<'_> {
                 StatusCode::ACCEPTED => return Ok(Fate::Accepted),
                 StatusCode::TOO_MANY_REQUESTS => {
                     self.next = self.next.max(Instant::now() + retry_after(&answer));
-                    self.bar.draw(progress, &self.tally, "(waiting: the queue is full)");
+                    let told = |seconds| format!("{} (waiting: the queue is full)", self.tally.so_far(seconds));
+                    self.bar.draw_now(progress, told);
                 }
                 // It would say the same to every other.
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
@@ -348,15 +349,6 @@ fn retry_after(answer: &Answer) -> Duration {
     Duration::from_secs(seconds.unwrap_or(1).clamp(1, 60))
 }
 
-fn since(text: &str) -> Result<jiff::Timestamp, String> {
-    if let Ok(at) = text.parse() {
-        return Ok(at);
-    }
-    let wrong = || "write a time like 2026-11-22T19:00:00Z, or how long ago like \"24h\"".to_owned();
-    let ago = config::duration(text).map_err(|_| wrong())?;
-    jiff::Timestamp::now().checked_sub(ago).map_err(|_| wrong())
-}
-
 /// The time between two at a rate.
 fn between(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and a unit of time, like 100/s or 6000/m".to_owned();
@@ -382,14 +374,6 @@ mod tests {
         for wrong in ["", "100", "0/s", "-1/s", "1.5/s", "100/d", "/s"] {
             assert!(between(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn since_is_a_time_or_so_long_ago() {
-        assert_eq!(since("2026-11-22T19:00:00Z").unwrap().as_second(), 1_795_374_000);
-        let hour = jiff::Timestamp::now().as_second() - since("1h").unwrap().as_second();
-        assert!((3600..3660).contains(&hour), "{hour}");
-        assert!(since("yesterday").is_err());
     }
 
     #[test]

@@ -1,12 +1,6 @@
 //! What has become of the lines of a replay, as it goes on and at its end.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, IsTerminal},
-    time::{Duration, Instant},
-};
-
-use crate::cli::terminal;
+use std::collections::BTreeMap;
 
 /// Lines by their fate. All but the accepted ones are put back.
 #[derive(Default, serde::Serialize)]
@@ -36,6 +30,12 @@ impl Tally {
         self.filtered + self.damaged + self.unsent + self.refused.values().sum::<u64>()
     }
 
+    /// As long as it goes on, for `seconds` by now.
+    pub(super) fn so_far(&self, seconds: f64) -> String {
+        let (accepted, back) = (self.accepted, self.put_back());
+        format!("{accepted} accepted, {back} put back, {:.0}/s", accepted as f64 / seconds)
+    }
+
     pub(super) fn told(&self) -> String {
         let mut parts = Vec::new();
         for (number, what) in [(self.filtered, "not selected"), (self.damaged, "damaged"), (self.unsent, "not sent")] {
@@ -50,41 +50,6 @@ impl Tally {
         }
     }
 }
-
-/// A bar on stderr, where that is a terminal.
-pub(super) struct Bar {
-    shown: bool,
-    started: Instant,
-    drawn: Option<Instant>,
-}
-
-impl Bar {
-    pub(super) fn new() -> Bar {
-        Bar { shown: io::stderr().is_terminal(), started: Instant::now(), drawn: None }
-    }
-
-    pub(super) fn draw(&mut self, progress: f64, tally: &Tally, note: &str) {
-        if !self.shown || self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW && note.is_empty()) {
-            return;
-        }
-        self.drawn = Some(Instant::now());
-        let rate = tally.accepted as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        let done = (progress * WIDTH as f64) as usize;
-        let bar: String = (0..WIDTH).map(|place| if place < done { '#' } else { '.' }).collect();
-        let (percent, accepted, back) = (progress * 100.0, tally.accepted, tally.put_back());
-        terminal::overwrite(format_args!("[{bar}] {percent:3.0}%  {accepted} accepted, {back} put back, {rate:.0}/s {note}"));
-    }
-
-    pub(super) fn clear(&self) {
-        if self.drawn.is_some() {
-            terminal::overwrite("");
-        }
-    }
-}
-
-const WIDTH: usize = 30;
-
-const REDRAW: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

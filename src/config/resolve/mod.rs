@@ -38,6 +38,19 @@ use crate::{
     transform::{self, Program},
 };
 
+/// Makes where the delivery log goes alone.
+pub(super) fn resolve_log(file: &raw::File, path: &Path, mut problems: Problems) -> Result<Destination, Problems> {
+    problems.finish(Vec::new());
+    if problems.errors() > 0 { Err(problems) } else { Ok(destination(&file.log, path.parent().unwrap_or(Path::new("")))) }
+}
+
+fn destination(typed: &raw::Log, directory: &Path) -> Destination {
+    match &typed.deliveries {
+        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
+        _ => Destination::Stdout,
+    }
+}
+
 /// Makes the config, or says all that is wrong, what `raw` found included.
 pub(super) fn resolve(file: &raw::File, path: &Path, outside: &Outside, problems: Problems) -> Result<Config, Problems> {
     let directory = path.parent().unwrap_or(Path::new(""));
@@ -172,12 +185,8 @@ fn place<T>(typed: &Option<At<T>>) -> Option<&Span> {
 }
 
 fn log(typed: &raw::Log, directory: &Path, scope: &mut Scope<'_>) -> log::Settings {
-    let destination = match &typed.deliveries {
-        Some(path) if path.value != "stdout" => Destination::File(directory.join(&path.value)),
-        _ => Destination::Stdout,
-    };
     let rotate = typed.rotate.as_ref().and_then(|rotate| Some(rotation(rotate.value.as_ref()?, &rotate.span, scope)));
-    log::Settings { destination, format: or(&typed.format, log::Format::Plain), rotate }
+    log::Settings { destination: destination(typed, directory), format: or(&typed.format, log::Format::Plain), rotate }
 }
 
 fn rotation(typed: &raw::Rotate, span: &Span, scope: &mut Scope<'_>) -> log::Rotation {

@@ -321,7 +321,7 @@ async fn the_time_for_which_an_endpoint_was_disabled_before_a_restart_counts() {
 async fn an_endpoint_that_is_in_the_config_again_is_enabled() {
     let reply = |seen: Seen| if seen.id == "gone" { Reply::Status(410) } else { Reply::After(seconds(5), 200) };
     let world = World::start(endpoint(), reply);
-    ["gone", "under way"].into_iter().for_each(|id| world.post(id));
+    ["gone", "under-way"].into_iter().for_each(|id| world.post(id));
     world.received(2).await;
     world.settled().await;
     world.retire();

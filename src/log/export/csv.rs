@@ -41,6 +41,11 @@ impl<W: Write> Csv<W> {
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+
+    /// To what it writes, which may hold back something too.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
 }
 
 enum Field<'e> {

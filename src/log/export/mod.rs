@@ -1,4 +1,4 @@
-//! Lines of the log for people and for other programs: a table, CSV, and what they come to.
+//! Lines of the log for people and for other programs: a table, CSV, a report, and what they come to.
 //!
 //! In come entries one by one, out goes text. Where it goes, how wide that is and what time it is are arguments.
 //!
@@ -6,6 +6,7 @@
 //! neither a terminal nor a spreadsheet.
 
 mod csv;
+pub mod pdf;
 mod stats;
 mod table;
 

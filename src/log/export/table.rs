@@ -54,6 +54,11 @@ impl<W: Write> Table<W> {
         self.out.flush()
     }
 
+    /// To what it writes, which may hold back something too.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     fn settle(&mut self) -> io::Result<()> {
         let layout = self.layout.insert(Layout::of(&self.held, self.look.width));
         let heading = Row { cells: COLUMNS.each_ref().map(|column| column.heading.into()), paint: None };

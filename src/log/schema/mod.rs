@@ -5,9 +5,11 @@
 //!
 //! **Invariant:** what the log writes is valid, and a line with a key too many, too few or wrongly filled is not.
 
+use std::collections::BTreeSet;
+
 use super::{
     Format,
-    keys::{ACTION, ERROR_CODES, HEAD, Holds, KEYS, KIND, Key, LEVEL, OUTCOME, RESULT, SHAPES, Shape, TRUNCATED},
+    keys::{ERROR_CODES, HEAD, Holds, KEYS, Key, SHAPES, Shape, TRUNCATED},
 };
 use crate::schema::{Json, Keywords, object, reference, text};
 
@@ -74,6 +76,10 @@ fn values(holds: Holds, format: Format) -> Keywords {
         Holds::Formed(pattern, most) => {
             vec![("type", text("string")), ("pattern", text(pattern)), ("maxLength", Json::Number(most))]
         }
+        Holds::Of(word) => {
+            let words: BTreeSet<&str> = SHAPES.iter().filter_map(|shape| word(&shape.record)).collect();
+            vec![("type", text("string")), ("enum", list(&Vec::from_iter(words)))]
+        }
         Holds::Text => vec![("type", text("string"))],
         Holds::Texts => vec![("type", text("array")), ("items", object(values(Holds::Text, format)))],
         Holds::Time => vec![("type", text("string")), ("format", text("date-time")), ("pattern", text(TIME))],
@@ -86,20 +92,13 @@ fn values(holds: Holds, format: Format) -> Keywords {
 /// The lines of one kind and outcome.
 fn variant(shape: &Shape, format: Format) -> Json {
     let record = &shape.record;
-    let words = [
-        (LEVEL, Some(record.level())),
-        (KIND, Some(record.kind())),
-        (OUTCOME, Some(record.outcome())),
-        (ACTION, Some(record.outcome())),
-        (RESULT, record.result()),
-    ];
-    let words = words.into_iter().filter_map(|(key, word)| {
-        let word = object(vec![("const", text(word?))]);
-        Some((key.name(format)?, word))
+    let words = KEYS.iter().filter_map(|key| match key.holds {
+        Holds::Of(word) => Some((key.name(format)?, object(vec![("const", text(word(record)?))]))),
+        _ => None,
     });
     let refers = |key: &Key| {
         let name = key.name(format)?;
-        let is_narrower = KEYS.iter().any(|other| other.ecs == key.ecs && other.holds != key.holds);
+        let is_narrower = KEYS.iter().any(|other| other.ecs == key.ecs && other.about != key.about);
         let held = if is_narrower { object(property(key, format)) } else { reference(format!("#/properties/{name}")) };
         Some((name, held))
     };

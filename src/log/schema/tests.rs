@@ -17,6 +17,7 @@ use crate::{
         record::{Batch, Change, Config, Delivery, Endpoint, Event, Failure, Fate, Outcome, Process, Receiver, Record},
     },
     retry::{ErrorCode, Reason},
+    screen::misleads,
 };
 
 /// Panics where a line of the log is not valid, in whichever format.
@@ -79,7 +80,8 @@ proptest! {
             let record = filled(&shape.record, &texts, &names, &numbers);
             let line = written(format, &record);
             prop_assert!(line.len() <= MAX_LINE && line.find('\n') == Some(line.len() - 1), "{line}");
-            prop_assert!(!line.trim_end().chars().any(misleads), "{line:?}");
+            let split = |character| matches!(character, '\u{2028}' | '\u{2029}');
+            prop_assert!(!line.trim_end().chars().any(|character| misleads(character) || split(character)), "{line:?}");
             let first = if format == Format::Ecs { "{\"@timestamp\":\"" } else { "{\"timestamp\":\"" };
             prop_assert!(line.starts_with(first));
             let value: Value = serde_json::from_str(&line).unwrap();
@@ -192,7 +194,7 @@ fn texts() -> impl Strategy<Value = Texts> {
 
 /// Empty, short or long; with what a terminal obeys, a reader splits at, JSON escapes, or takes several bytes.
 fn hostile() -> BoxedStrategy<String> {
-    let piece = "(\\PC|[\\x00-\\x1f\\x7f-\\x9f]|[\u{2028}\u{2029}\u{202e}\u{301}\u{fffd}é\u{1f600}\"\\\\]|[a-z]{8}|\r\n|\u{1b}\\[31m){0,12}";
+    let piece = "(\\PC|[\\x00-\\x1f\\x7f-\\x9f]|[\u{2028}\u{2029}\u{202e}\u{200b}\u{301}\u{fffd}é\u{1f600}\"\\\\]|[a-z]{8}|\r\n|\u{1b}\\[31m){0,12}";
     (piece, prop_oneof![3 => Just(1_usize), 1 => 1..800_usize]).prop_map(|(piece, times)| piece.repeat(times)).boxed()
 }
 
@@ -301,11 +303,6 @@ fn begins(whole: &Value, value: &Value) -> bool {
         (Value::Array(whole), Value::Array(value)) => whole.starts_with(value),
         _ => whole == value,
     }
-}
-
-/// Whether it would make a terminal show another line than there is, or a reader split it.
-fn misleads(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn validator(format: Format) -> &'static Validator {

@@ -26,12 +26,6 @@ impl ValidLog {
         ValidLog { folder: folder.to_owned(), before }
     }
 
-    fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let files = fs::read_dir(&self.folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        let is_log = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("deliveries"));
-        files.filter(move |path| is_log(path) && path.is_file() && path.extension().is_none_or(|extension| extension != "gz"))
-    }
-
     fn new_text(&self, path: &Path) -> std::io::Result<String> {
         let mut file = fs::File::open(path)?;
         let is_continued = path.ends_with(NAME) && file.metadata()?.len() >= self.before && self.before > 0;
@@ -46,8 +40,17 @@ impl ValidLog {
 
 impl Drop for ValidLog {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.files().filter_map(|path| self.new_text(&path).ok()).for_each(|text| validate_text(&text));
+        if std::thread::panicking() {
+            return;
+        }
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("deliveries")
+                && !name.contains(".gz")
+                && let Ok(text) = self.new_text(&entry.path())
+            {
+                validate_text(&text);
+            }
         }
     }
 }
@@ -85,7 +88,7 @@ pub(crate) fn validate(line: &Value) {
 
 fn validate_text(text: &str) {
     let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    whole.map(|line| super::parsed(line)).for_each(|line| validate(&line));
+    whole.map(super::parsed).for_each(|line| validate(&line));
 }
 
 static VALIDATORS: LazyLock<[Validator; 2]> = LazyLock::new(|| {
