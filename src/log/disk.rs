@@ -163,6 +163,11 @@ impl Disk for Files {
     }
 }
 
+/// Whether that says that there is no such file.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Where the links end; a path that leads nowhere stays as it is.
 pub(super) fn resolve(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())

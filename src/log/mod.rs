@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! write(Record) ── line ──► buffer ── batch ──► writer (thread) ──► output: file or stdout
-//!                              └─► counters
+//!                              └─► counters                              └─► rotate: files that are done
 //! ```
 //!
 //! **Invariant:** a line is written whole and once, or it is counted as lost and a `log_lost` line says so.

@@ -12,7 +12,7 @@ use std::{fmt, io, path::PathBuf, time::SystemTime};
 use super::{
     Rotation, Settings,
     batch::Batch,
-    disk::{Disk, Files, Found},
+    disk::{Disk, Files, Found, is_gone},
     rotate::{self, Rotator},
 };
 
@@ -67,13 +67,7 @@ impl<D: Disk> Output<D> {
         let most = self.rotator.as_ref().and_then(Rotator::most).unwrap_or(usize::MAX);
         // It is there by now, and where it is not, somebody else is to look again.
         let Some(opened) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
-        let written = opened.write(&self.disk, batch, most);
-        if let (Err(error), Some(rotator)) = (&written, &mut self.rotator)
-            && error.kind() == io::ErrorKind::FileTooLarge
-        {
-            rotator.fill();
-        }
-        written
+        opened.write(&self.disk, batch, most)
     }
 
     /// How the last rotation went; once for each.
@@ -127,11 +121,11 @@ impl<D: Disk> Output<D> {
             opened.begun = rotate::day(now);
             return false;
         }
-        if batch.is_torn() && !rotator.is_full() {
-            return false;
+        if opened.is_full {
+            return rotator.may_try(now);
         }
         let next = batch.step(rotator.most().unwrap_or(usize::MAX)).len();
-        rotator.is_due((opened.found.length, opened.begun), next, now)
+        !batch.is_torn() && rotator.is_due((opened.found.length, opened.begun), next, now) && rotator.may_try(now)
     }
 
     fn rotate(&mut self, batch: &mut Batch, now: SystemTime) {
@@ -139,11 +133,16 @@ impl<D: Disk> Output<D> {
             return;
         };
         let made = rotator.rotate(&self.disk, path, &opened.found, now);
-        let made = made.and_then(|file| Opened::from(&self.disk, file, false));
-        self.rotated = Some(made.map(|made| {
-            self.leave(batch);
-            self.file = Some(made);
-        }));
+        self.rotated = match made.and_then(|file| Opened::from(&self.disk, file, false)) {
+            Ok(made) => {
+                self.leave(batch);
+                self.file = Some(made);
+                Some(Ok(()))
+            }
+            // Somebody else did it in this very moment, and the next write sees that.
+            Err(error) if is_gone(&error) => None,
+            Err(error) => Some(Err(error)),
+        };
     }
 }
 
@@ -172,6 +171,8 @@ struct Opened<F> {
     unclosed: bool,
     /// The file's length after a line was written in part.
     torn_at: Option<u64>,
+    /// The system lets no more be written to it, whatever its size.
+    is_full: bool,
 }
 
 impl<F> Opened<F> {
@@ -183,7 +184,7 @@ impl<F> Opened<F> {
     fn from<D: Disk<File = F>>(disk: &D, file: F, is_stdout: bool) -> io::Result<Opened<F>> {
         let found = disk.look_at(&file)?;
         let unclosed = !is_stdout && ends_inside_a_line(disk, &file, &found)?;
-        Ok(Opened { file, begun: rotate::day(found.modified), found, unclosed, torn_at: None })
+        Ok(Opened { file, begun: rotate::day(found.modified), found, unclosed, torn_at: None, is_full: false })
     }
 
     fn write<D: Disk<File = F>>(&mut self, disk: &D, batch: &mut Batch, most: usize) -> io::Result<()> {
@@ -200,6 +201,7 @@ impl<F> Opened<F> {
             self.close_line(disk)?;
         }
         let written = write_some(|bytes| disk.write(&mut self.file, bytes), batch, most);
+        self.is_full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::FileTooLarge);
         if batch.is_torn() {
             // A length that nobody knows is none that is still the same.
             self.torn_at = Some(disk.look_at(&self.file).map_or(u64::MAX, |found| found.length));
@@ -236,10 +238,6 @@ fn write_some(write: impl FnOnce(&[u8]) -> io::Result<usize>, batch: &mut Batch,
 /// A write that was interrupted wrote nothing, and is no failure.
 fn again(error: io::Error) -> io::Result<usize> {
     if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn ends_inside_a_line<D: Disk>(disk: &D, file: &D::File, found: &Found) -> io::Result<bool> {

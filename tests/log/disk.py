@@ -258,7 +258,7 @@ def bind(sidecar):
 def logrotate(sidecar, rule):
     config, state = sidecar.path('logrotate.conf'), sidecar.path('logrotate.state')
     with open(config, 'w') as file:
-        file.write(f'{sidecar.log} {{\n rotate 100\n nocompress\n su root root\n {rule}\n}}\n')
+        file.write(f'{sidecar.log} {{\n rotate 100\n missingok\n nocompress\n su root root\n {rule}\n}}\n')
     os.chmod(config, 0o644)
     run('logrotate', '--force', '--state', state, config)
 

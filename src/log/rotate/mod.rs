@@ -21,7 +21,7 @@ pub(super) use self::attic::Attic;
 use self::name::{Is, Name, Names};
 use super::{
     Destination, Rotation,
-    disk::{Disk, Found},
+    disk::{Disk, Found, is_gone},
 };
 
 /// Decides when it is time for another file, and names the one that is done.
@@ -31,13 +31,11 @@ pub(super) struct Rotator {
     latest: u64,
     /// After a failure, when to try again.
     rests_until: Option<SystemTime>,
-    /// The file takes no more, whatever its size.
-    full: bool,
 }
 
 impl Rotator {
     pub(super) fn new(rotation: Rotation) -> Rotator {
-        Rotator { rotation, latest: 0, rests_until: None, full: false }
+        Rotator { rotation, latest: 0, rests_until: None }
     }
 
     /// The same with other rules, which are tried at once.
@@ -50,28 +48,21 @@ impl Rotator {
         self.rotation.size.and_then(|size| usize::try_from(size).ok())
     }
 
-    /// The system let no more be written to the file.
-    pub(super) fn fill(&mut self) {
-        self.full = true;
-    }
-
-    /// Whether the file is full beyond doubt, and even a line that was begun must go on elsewhere.
-    pub(super) fn is_full(&self) -> bool {
-        self.full
-    }
-
     /// Whether a file that was `begun` on that day (since 1970) and is not empty should end before `next` bytes are written.
     pub(super) fn is_due(&self, (length, begun): (u64, u64), next: usize, now: SystemTime) -> bool {
         let passes = self.rotation.size.is_some_and(|size| length.saturating_add(next as u64) > size);
-        let due = self.full || passes || (self.rotation.daily && day(now) > begun);
-        due && self.rests_until.is_none_or(|until| now >= until || until > now + REST)
+        passes || (self.rotation.daily && day(now) > begun)
+    }
+
+    /// Not soon after it failed.
+    pub(super) fn may_try(&self, now: SystemTime) -> bool {
+        self.rests_until.is_none_or(|until| now >= until || until > now + REST)
     }
 
     /// Gives the file at `path` a name of its own and makes another, like it. What fails leaves all as it was.
     pub(super) fn rotate<D: Disk>(&mut self, disk: &D, path: &Path, old: &Found, now: SystemTime) -> io::Result<D::File> {
         let rotated = self.begin(disk, path, old, now);
-        self.rests_until = rotated.is_err().then(|| now + REST);
-        self.full &= rotated.is_err();
+        self.rests_until = rotated.as_ref().is_err_and(|error| !is_gone(error)).then(|| now + REST);
         rotated
     }
 
