@@ -135,6 +135,20 @@ fn files_that_are_old_enough_are_compressed_but_for_the_newest() {
 }
 
 #[test]
+fn a_file_that_becomes_old_enough_is_compressed_without_another_line() {
+    let (_folder, path) = place();
+    let log = open(&path, Rotation { size: Some(1), gzip: true, ..NEVER });
+    ["one", "two"].iter().for_each(|line| note(&log, line));
+    wait_for(|| path.exists() && names(&path) == ["two"]);
+    let old = rotated(&path);
+    make_older(&old[0], Duration::from_secs(29));
+    note(&log, "three");
+    wait_for(|| zipped(&old[0]).exists() && !old[0].exists());
+    assert_eq!(close(&log), 0);
+    assert_eq!((rotated(&path).len(), all(&path)), (2, ["one", "two", "three"].map(String::from).to_vec()));
+}
+
+#[test]
 fn what_a_crash_left_half_compressed_is_gone_after_the_next_start() {
     let (_folder, path) = place();
     let folder = path.parent().unwrap();
