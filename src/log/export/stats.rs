@@ -195,14 +195,8 @@ impl Totals {
     }
 
     fn cells(&self, name: &str, ends: &[usize]) -> Vec<String> {
-        let success = match self.successes() {
-            (_, 0) => "-".to_owned(),
-            // Rounded down: 100 % is all of them.
-            (delivered, ended) => {
-                let share = u128::from(delivered) * 10_000 / u128::from(ended);
-                format!("{}.{:02}%", share / 100, share % 100)
-            }
-        };
+        let (delivered, ended) = self.successes();
+        let success = super::success(delivered, ended).unwrap_or_else(|| "-".to_owned());
         let quantile = |percent| self.durations.quantile(percent).map_or("-".to_owned(), took);
         let ends = ends.iter().map(|end| self.ends[*end].to_string());
         let rest = [success, self.durations.count.to_string(), quantile(50), quantile(95), quantile(99)];

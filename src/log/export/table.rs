@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::took;
+use super::{attempt, detail, took};
 use crate::{log::reader::Entry, screen};
 
 /// A heading, then a row for each entry.
@@ -177,29 +177,6 @@ fn ago(timestamp: &str, now: SystemTime) -> Option<String> {
         seconds => format!("{}d", seconds / 86400),
     };
     Some(if is_over { format!("{span} ago") } else { format!("in {span}") })
-}
-
-fn attempt(entry: &Entry<'_>) -> String {
-    match (entry.attempt, entry.max_attempts) {
-        (Some(attempt), Some(most)) => format!("{attempt}/{most}"),
-        (Some(attempt), None) => attempt.to_string(),
-        (None, _) => String::new(),
-    }
-}
-
-/// Of a delivery why it failed, codes first; of anything else what happened.
-fn detail<'e>(entry: &'e Entry<'_>) -> Cow<'e, str> {
-    let first = match entry.kind.as_deref() {
-        Some("delivery") => [&entry.reason, &entry.error_code],
-        _ => [&entry.message, &None],
-    };
-    let mut parts = first.into_iter().chain([&entry.error]).filter_map(|part| part.as_deref());
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(one), None, _) => one.into(),
-        (Some(one), Some(two), None) => format!("{one}: {two}").into(),
-        (Some(one), Some(two), Some(three)) => format!("{one}: {two}: {three}").into(),
-        (None, ..) => "".into(),
-    }
 }
 
 fn paint(entry: &Entry<'_>) -> Option<&'static str> {
