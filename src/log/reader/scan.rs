@@ -59,7 +59,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Gives `taker` what is wanted of a source, but for a rotated file in which nothing can be.
-    pub fn all(&mut self, source: &Source, taker: &mut impl Taker) -> Result<(), Failure> {
+    pub fn all(&mut self, source: &Source, taker: &mut dyn Taker) -> Result<(), Failure> {
         if !source.named && self.filter.since().is_some_and(|since| source.was_left_before(since)) {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Reads once, and gives `taker` what is wanted of the lines that are whole. Whether there was anything to read.
-    pub(super) fn step(&mut self, source: &mut impl Read, taker: &mut impl Taker) -> Result<bool, Failure> {
+    pub(super) fn step(&mut self, source: &mut dyn Read, taker: &mut dyn Taker) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let known = self.end;
@@ -104,7 +104,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Looks at the lines up to the line feed at `last`.
-    fn look(&mut self, last: usize, taker: &mut impl Taker) -> io::Result<()> {
+    fn look(&mut self, last: usize, taker: &mut dyn Taker) -> io::Result<()> {
         let mut block = &self.buffer[..last];
         self.start = last + 1;
         if self.skipping {
@@ -118,7 +118,7 @@ impl<'f> Scan<'f> {
     }
 
     /// The input has ended: what is left is a line as well.
-    pub(super) fn finish(&mut self, taker: &mut impl Taker) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self, taker: &mut dyn Taker) -> Result<(), Failure> {
         let rest = if self.skipping { 0..0 } else { self.start..self.end };
         (self.start, self.end, self.skipping, self.needles) = (0, 0, false, None);
         let looked = look_at(&self.buffer[rest], self.filter, &mut self.tally, taker);
@@ -126,7 +126,7 @@ impl<'f> Scan<'f> {
     }
 }
 
-fn read(source: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
+fn read(source: &mut dyn Read, room: &mut [u8]) -> io::Result<usize> {
     loop {
         match source.read(room) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -135,7 +135,7 @@ fn read(source: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn look_at(line: &[u8], filter: &Filter, tally: &mut Tally, taker: &mut impl Taker) -> io::Result<()> {
+fn look_at(line: &[u8], filter: &Filter, tally: &mut Tally, taker: &mut dyn Taker) -> io::Result<()> {
     if filter.is_out_of_time(line) {
         return Ok(());
     }
