@@ -46,7 +46,7 @@ pub(super) struct Listen {
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let verifier = self.signature.verifier()?;
-        run::runtime()?.block_on(self.listen(verifier.as_ref()))
+        run::block_on(self.listen(verifier.as_ref()))
     }
 
     async fn listen(&self, verifier: Option<&Verifier>) -> anyhow::Result<ExitCode> {

@@ -69,7 +69,7 @@ impl Replay {
             return self.show();
         }
         let sidecar = self.which.find()?;
-        run::runtime()?.block_on(self.replay(sidecar))
+        run::block_on(self.replay(sidecar))
     }
 
     async fn replay(&self, sidecar: Sidecar) -> anyhow::Result<ExitCode> {
