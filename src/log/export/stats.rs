@@ -338,7 +338,8 @@ mod tests {
             attempt: Some(attempt),
             ..line("billing", "retrying", Some(duration_ms))
         };
-        let requests = [("bat_1", 1, 5.0), ("bat_2", 1, 5.0), ("bat_1", 2, 5.0), ("bat_1", 2, 6.0), ("bat_1", 2, 5.0)];
+        let requests =
+            [("bat_1", 1, 5.0), ("bat_2", 1, 5.0), ("bat_1", 2, 5.0), ("bat_1", 2, 6.0), ("bat_1", 2, 5.0), ("bat_1", 3, 5.0)];
         for (id, attempt, duration_ms) in requests {
             for _ in 0..3 {
                 stats.add(&of_batch(id, attempt, duration_ms));

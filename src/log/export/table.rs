@@ -289,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_leaves_room_for_why_something_failed() {
+        let long = Entry { event_type: Some("x".repeat(300).into()), message: Some("why".into()), ..entry("") };
+        let shown = shown([&long], look(Some(200)));
+        assert!(shown.contains(&format!("{}…  ", "x".repeat(MOST - 1))) && shown.ends_with("why\n"), "{shown}");
+    }
+
+    #[test]
     fn where_there_is_no_terminal_nothing_is_cut() {
         let long = "x".repeat(500);
         let entry = Entry { event_type: Some(long.as_str().into()), message: Some(long.as_str().into()), ..entry("") };
@@ -302,6 +309,7 @@ mod tests {
         for (then, told) in [
             ("2026-11-22T11:59:59.5Z", "now"),
             ("2026-11-22T11:59:01Z", "59s ago"),
+            ("2026-11-22T11:59:00Z", "1m ago"),
             ("2026-11-22T11:00:01Z", "59m ago"),
             ("2026-11-21T12:00:01Z", "23h ago"),
             ("2025-11-22T12:00:00Z", "365d ago"),
@@ -312,6 +320,8 @@ mod tests {
         }
         let clock = Look { clock: true, ..look(Some(80)) };
         assert_eq!(time("2026-11-22T19:21:53.123456Z", clock, now), "2026-11-22T19:21:53Z");
+        let elsewhere = "2026-11-22T20:21:53.123456+01:00";
+        assert_eq!(time(elsewhere, clock, now), elsewhere);
     }
 
     #[test]

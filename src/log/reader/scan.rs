@@ -200,11 +200,15 @@ pub(super) mod tests {
         }
     }
 
-    /// Gives a few bytes at a time.
-    struct Drops<'a>(&'a [u8], usize);
+    /// Gives a few bytes at a time, and is interrupted before each time.
+    struct Drops<'a>(&'a [u8], usize, bool);
 
     impl Read for Drops<'_> {
         fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            self.2 = !self.2;
+            if self.2 {
+                return Err(ErrorKind::Interrupted.into());
+            }
             let many = self.1.min(room.len()).min(self.0.len());
             let (now, later) = self.0.split_at(many);
             room[..many].copy_from_slice(now);
@@ -214,7 +218,7 @@ pub(super) mod tests {
     }
 
     fn scanned(content: &[u8], filter: &Filter, drop: usize) -> (String, Tally) {
-        let (mut found, mut scan, mut source) = (Found::default(), Scan::new(filter), Drops(content, drop));
+        let (mut found, mut scan, mut source) = (Found::default(), Scan::new(filter), Drops(content, drop, false));
         while scan.step(&mut source, &mut found).unwrap() {}
         scan.finish(&mut found).unwrap();
         (found.0, scan.tally)
@@ -259,8 +263,9 @@ pub(super) mod tests {
     fn lines_without_end_are_skipped_in_bounded_memory() {
         for long in [LONGEST, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER, 3 * BUFFER + 17] {
             let content = format!("{}{}{}", line("one", "before"), line("one", &"x".repeat(long)), line("one", "after"));
-            for drop in [1000, BUFFER] {
-                let (found, tally) = scanned(content.as_bytes(), &of_endpoints(&["one"]), drop);
+            for (filter, drop) in [(of_endpoints(&["one"]), 1000), (of_endpoints(&["one"]), BUFFER), (Filter::default(), BUFFER)]
+            {
+                let (found, tally) = scanned(content.as_bytes(), &filter, drop);
                 assert_eq!(found, line("one", "before") + &line("one", "after"), "{long} {drop}");
                 assert_eq!(tally, Tally { matched: 2, damaged: 1 }, "{long} {drop}");
             }
