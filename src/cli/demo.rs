@@ -40,7 +40,7 @@ pub(super) struct Demo {}
 
 impl Demo {
     pub(super) fn run(&self) -> ExitCode {
-        match super::run::runtime().and_then(|runtime| runtime.block_on(demo())) {
+        match super::run::block_on(demo()) {
             Ok(failures) if failures.is_empty() => {
                 terminal::print(format_args!("All {} requests arrived and verified.", DELIVERIES));
                 ExitCode::SUCCESS

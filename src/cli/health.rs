@@ -22,7 +22,7 @@ impl Health {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let sidecar = self.which.find()?;
         let request = sidecar.request("GET", "/readyz").body(Full::<Bytes>::default())?;
-        let answer = run::runtime()?.block_on(sidecar.ask(request, PATIENCE))?;
+        let answer = run::block_on(sidecar.ask(request, PATIENCE))?;
         if answer.status == StatusCode::OK {
             terminal::print("ready");
             return Ok(ExitCode::SUCCESS);

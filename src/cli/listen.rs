@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use http::{StatusCode, request::Parts};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 
 use super::{
     Stop,
@@ -46,12 +43,11 @@ pub(super) struct Listen {
 impl Listen {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let verifier = self.signature.verifier()?;
-        run::runtime()?.block_on(self.listen(verifier.as_ref()))
+        run::block_on(self.listen(verifier.as_ref()))
     }
 
     async fn listen(&self, verifier: Option<&Verifier>) -> anyhow::Result<ExitCode> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let interrupted = run::interrupted()?;
         let bound = TcpListener::bind(self.address).await.with_context(|| format!("cannot listen on {}", self.address));
         let listener = bound.map_err(Stop::CouldNotStart)?;
         terminal::complain(format_args!("listening on http://{}, Ctrl-C ends it", listener.local_addr()?));
@@ -73,8 +69,7 @@ impl Listen {
         };
         tokio::select! {
             ended = told => ended,
-            _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
-            _ = terminate.recv() => Ok(ExitCode::SUCCESS),
+            () = interrupted => Ok(ExitCode::SUCCESS),
         }
     }
 

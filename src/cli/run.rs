@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{COULD_NOT_START, ConfigFile, EVENTS_LOST, terminal};
@@ -50,6 +51,22 @@ impl Run {
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     Ok(runtime.enable_all().event_interval(EVENT_INTERVAL).max_blocking_threads(BLOCKING).build()?)
+}
+
+/// Runs a command to its end. Boxed, so that the runtime's loop is not compiled anew for each.
+pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    runtime()?.block_on(command.boxed_local())
+}
+
+/// Ends at the first SIGINT or SIGTERM from now on.
+pub(super) fn interrupted() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 fn listen_to_signals(trigger: Trigger) -> anyhow::Result<()> {

@@ -42,7 +42,7 @@ impl Send {
         let data: &RawValue = serde_json::from_str(&data).map_err(|error| Stop::Usage(format!("--data is not JSON: {error}")))?;
         let body = serde_json::to_vec(&Posted { event_type: &self.event_type, id: self.id.as_deref(), data })?;
         let sidecar = self.which.find()?;
-        let answer = run::runtime()?.block_on(self.post(&sidecar, body.into()))?;
+        let answer = run::block_on(self.post(&sidecar, body.into()))?;
         self.show(&answer)
     }
 

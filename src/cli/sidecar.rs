@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -139,13 +140,14 @@ impl Sidecar {
                 Place::Tcp { host, port, .. } => {
                     let stream = TcpStream::connect((&**host, *port)).await?;
                     stream.set_nodelay(true)?;
-                    Link::over(stream).await
+                    Link::over(Box::new(stream)).await
                 }
-                Place::Unix(path) => Link::over(UnixStream::connect(path).await?).await,
+                Place::Unix(path) => Link::over(Box::new(UnixStream::connect(path).await?)).await,
             }
         };
-        let connected =
-            timeout(CONNECT, connected).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no connection within {CONNECT:?}")));
+        let connected = timeout(CONNECT, connected.boxed_local())
+            .await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("no connection within {CONNECT:?}")));
         connected.with_context(|| format!("no sidecar at {}", self.place.shown()))
     }
 
@@ -161,11 +163,16 @@ fn bearer(token: &Secret) -> anyhow::Result<HeaderValue> {
     Ok(value)
 }
 
+/// Of either kind, so that HTTP is compiled for both at once.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// A connection to a sidecar, for one request after the other.
 pub(super) struct Link(SendRequest<Full<Bytes>>);
 
 impl Link {
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> anyhow::Result<Link> {
+    async fn over(stream: Box<dyn Stream>) -> anyhow::Result<Link> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Link(sender))
@@ -179,7 +186,7 @@ impl Link {
             let body = Limited::new(body, LARGEST).collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
-        let answered = timeout(patience, exchange).await;
+        let answered = timeout(patience, exchange.boxed_local()).await;
         answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {patience:?}")))
     }
 }

@@ -88,10 +88,9 @@ pub(super) fn printable(bytes: &[u8]) -> String {
 
 /// The same inside a line, cut where it is long.
 pub(super) fn in_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    let cut = line.char_indices().nth(LONGEST).map(|(at, _)| format!("{}…", &line[..at]));
-    printable(cut.unwrap_or(line).as_bytes())
+    let mut line = String::new();
+    screen::push_cut(&mut line, text, LONGEST);
+    line
 }
 
 pub(super) fn indented(text: &str) -> String {
@@ -106,7 +105,7 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What is shown of a text inside a line, in characters.
+/// What is shown of a text inside a line, in columns.
 const LONGEST: usize = 200;
 
 #[cfg(test)]
@@ -121,7 +120,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_line_stays_in_it() {
         assert_eq!(in_line(".data\n  | .x\u{9b}"), ".data | .x\\u{9b}");
-        assert_eq!(in_line(&"ä".repeat(201)), format!("{}…", "ä".repeat(200)));
+        assert_eq!(in_line(&"ä".repeat(201)), format!("{}…", "ä".repeat(199)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) struct Test {
 impl Test {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let success = match self.disable_on_failure {
-            true => run::runtime()?.block_on(self.ask_sidecar())?,
+            true => run::block_on(self.ask_sidecar())?,
             false => self.send()?,
         };
         Ok(if success { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })

@@ -6,7 +6,10 @@
 //!
 //! **Invariant:** a line has the keys that its [`Shape`] says, and no others.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use super::record::{Change, Config, Delivery, Endpoint, Event, Failure, Fate, Outcome, Process, Record};
 
@@ -381,6 +384,11 @@ pub(super) static SHAPES: [Shape; 22] = [
         sometimes: &[],
     },
 ];
+
+/// The words that lines have for what became of it, each once.
+pub fn outcomes() -> BTreeSet<&'static str> {
+    SHAPES.iter().map(|shape| shape.record.outcome()).collect()
+}
 
 const NOTHING: Failure<'static> =
     Failure { error: "", error_code: "", class: "", http_status: None, duration: None, response: None };

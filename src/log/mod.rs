@@ -36,7 +36,9 @@ use std::{
 };
 
 use self::{buffer::Buffer, output::Output};
-pub use self::{buffer::Receipt, counters::Counters, line::Stamp, output::Destination, record::Record, schema::schema};
+pub use self::{
+    buffer::Receipt, counters::Counters, keys::outcomes, line::Stamp, output::Destination, record::Record, schema::schema,
+};
 
 /// `now` in RFC 3339, UTC, microseconds: for who does it now and then. Who does it often keeps a [`Stamp`].
 pub fn timestamp(now: SystemTime) -> String {

@@ -1,7 +1,7 @@
 //! Formats that are made of what a line says, on their way to an output.
 
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IntoInnerError, Write},
     time::SystemTime,
 };
 
@@ -33,15 +33,15 @@ impl Writer for Table {
 
     fn end(mut self: Box<Self>) -> io::Result<()> {
         self.0.flush()?;
-        keep(self.0.into_inner())
+        self.0.into_inner().into_inner().map_err(IntoInnerError::into_error)?.keep()
     }
 }
 
-pub(super) struct Csv(export::Csv<BufWriter<Output>>);
+pub(super) struct Csv(export::Csv<Output>);
 
 impl Csv {
     pub(super) fn new(output: Output) -> io::Result<Csv> {
-        Ok(Csv(export::Csv::new(BufWriter::new(output))?))
+        Ok(Csv(export::Csv::new(output)?))
     }
 }
 
@@ -55,7 +55,7 @@ impl Writer for Csv {
     }
 
     fn end(self: Box<Self>) -> io::Result<()> {
-        keep(self.0.into_inner())
+        self.0.into_inner()?.keep()
     }
 }
 
@@ -124,8 +124,4 @@ impl Writer for Pdf {
         }
         Ok(())
     }
-}
-
-fn keep(out: BufWriter<Output>) -> io::Result<()> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.keep()
 }

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 
 use crate::{
     cli::moment::moment,
-    log::reader::{Condition, Filter, needle},
+    log::{
+        self,
+        reader::{Condition, Filter, needle},
+    },
     route::Pattern,
 };
 
@@ -20,7 +23,7 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
     event: Vec<Pattern>,
     /// With this outcome
-    #[arg(long, hide_possible_values = true, value_parser = PossibleValuesParser::new(OUTCOMES))]
+    #[arg(long, hide_possible_values = true, value_parser = PossibleValuesParser::new(log::outcomes()))]
     outcome: Vec<String>,
     /// About the event with this id
     #[arg(long, value_name = "ID")]
@@ -104,31 +107,6 @@ fn literal(pattern: &Pattern) -> Option<Vec<u8>> {
     let found = [needle(begins, true, false), needle(ends, false, true)];
     found.into_iter().flatten().max_by_key(Vec::len)
 }
-
-/// The glossary's, by kind.
-const OUTCOMES: [&str; 21] = [
-    "accepted",
-    "unrouted",
-    "filtered",
-    "duplicate",
-    "delivered",
-    "retrying",
-    "failed",
-    "dead_lettered",
-    "skipped",
-    "dropped",
-    "pending",
-    "disabled",
-    "enabled",
-    "paused",
-    "resumed",
-    "loaded",
-    "rejected",
-    "started",
-    "draining",
-    "stopped",
-    "log_lost",
-];
 
 #[cfg(test)]
 mod tests {

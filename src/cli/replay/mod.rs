@@ -24,7 +24,6 @@ use http::{StatusCode, header};
 use http_body_util::Full;
 use serde_json::value::RawValue;
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::watch,
     time::{Instant, sleep_until},
 };
@@ -69,7 +68,7 @@ impl Replay {
             return self.show();
         }
         let sidecar = self.which.find()?;
-        run::runtime()?.block_on(self.replay(sidecar))
+        run::block_on(self.replay(sidecar))
     }
 
     async fn replay(&self, sidecar: Sidecar) -> anyhow::Result<ExitCode> {
@@ -329,14 +328,10 @@ impl<'a> Letter<'a> {
 
 /// Becomes true at SIGINT or SIGTERM.
 fn interrupts() -> anyhow::Result<watch::Receiver<bool>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let interrupted = run::interrupted()?;
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        interrupted.await;
         sender.send_replace(true);
         // Who listens must not take the sender's end for a signal.
         sender.closed().await;

@@ -10,53 +10,42 @@ use crate::{log::reader::Entry, screen};
 /// A heading with the names of the log's keys, then a row for each entry, all ended by CR LF; what an entry does not have is
 /// empty. In texts what would steer a terminal is escaped, a line feed excepted, and a text that a spreadsheet would compute
 /// has a `'` before it (OWASP, CSV Injection).
-pub struct Csv<W> {
-    out: W,
-    row: String,
-}
+pub struct Csv<W: Write>(csv::Writer<W>);
 
 impl<W: Write> Csv<W> {
     /// Writes the heading.
-    pub fn new(mut out: W) -> io::Result<Csv<W>> {
-        out.write_all(FIELDS.join(",").as_bytes())?;
-        out.write_all(b"\r\n")?;
-        Ok(Csv { out, row: String::new() })
+    pub fn new(out: W) -> io::Result<Csv<W>> {
+        let mut rows = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+        rows.write_record(FIELDS).map_err(cause)?;
+        Ok(Csv(rows))
     }
 
     pub fn add(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        self.row.clear();
-        for (nth, field) in fields(entry).into_iter().enumerate() {
-            if nth > 0 {
-                self.row.push(',');
-            }
-            match field {
-                Field::Number(digits) => self.row.push_str(&digits),
-                Field::Text(text) => push_text(&mut self.row, text),
-            }
-        }
-        self.row.push_str("\r\n");
-        self.out.write_all(self.row.as_bytes())
+        self.0.write_record(fields(entry).each_ref().map(|field| field.as_bytes())).map_err(cause)
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.0.flush()
     }
 
     /// To what it writes, which may hold back something too.
-    pub fn into_inner(self) -> W {
-        self.out
+    pub fn into_inner(self) -> io::Result<W> {
+        self.0.into_inner().map_err(csv::IntoInnerError::into_error)
     }
 }
 
-enum Field<'e> {
-    Number(String),
-    Text(&'e str),
+/// What failed below it, as it is: a reader that has gone is told from a full disk.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
-fn fields<'e>(entry: &'e Entry<'_>) -> [Field<'e>; FIELDS.len()] {
-    let text = |text: &'e Option<Cow<'_, str>>| Field::Text(text.as_deref().unwrap_or_default());
+fn fields<'e>(entry: &'e Entry<'_>) -> [Cow<'e, str>; FIELDS.len()] {
+    let text = |value: &'e Option<Cow<'_, str>>| text(value.as_deref().unwrap_or_default());
     [
-        Field::Text(&entry.timestamp),
+        self::text(&entry.timestamp),
         text(&entry.level),
         text(&entry.message),
         text(&entry.kind),
@@ -80,23 +69,14 @@ fn fields<'e>(entry: &'e Entry<'_>) -> [Field<'e>; FIELDS.len()] {
     ]
 }
 
-fn number(number: Option<impl ToString>) -> Field<'static> {
-    Field::Number(number.map(|number| number.to_string()).unwrap_or_default())
+fn number(number: Option<impl ToString>) -> Cow<'static, str> {
+    number.map(|number| number.to_string()).unwrap_or_default().into()
 }
 
-fn push_text(row: &mut String, text: &str) {
+fn text(text: &str) -> Cow<'_, str> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    let text = if is_plain { Cow::Borrowed(text) } else { Cow::Owned(screen::printable(text)) };
-    let guard = if text.starts_with(COMPUTED) { "'" } else { "" };
-    if !text.bytes().any(|byte| matches!(byte, b'"' | b',' | b'\n')) {
-        row.extend([guard, &text]);
-        return;
-    }
-    row.extend(["\"", guard]);
-    for (nth, part) in text.split('"').enumerate() {
-        row.extend([if nth > 0 { "\"\"" } else { "" }, part]);
-    }
-    row.push('"');
+    let shown = if is_plain { Cow::Borrowed(text) } else { Cow::Owned(screen::printable(text)) };
+    if shown.starts_with(COMPUTED) { format!("'{shown}").into() } else { shown }
 }
 
 /// In the order of an [`Entry`]'s.
@@ -191,6 +171,25 @@ mod tests {
         assert_eq!(read(&written(&[negative]))[1][13], "-0.5");
     }
 
+    #[test]
+    fn a_reader_that_has_gone_is_told_from_other_failures() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut csv = Csv::new(Gone).unwrap();
+        let entry = saying("one of many");
+        let failed = (0..10_000).find_map(|_| csv.add(&entry).err()).unwrap();
+        assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(csv.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
     proptest! {
         #[test]
         fn any_text_comes_back_on_its_row(texts in proptest::collection::vec("(\\PC|[\"',;\n\r\t=+@\\x00\u{1b}\u{9b}\u{202e}-]){0,20}", 1..5)) {
@@ -212,16 +211,15 @@ mod tests {
     }
 
     fn written(entries: &[Entry<'_>]) -> String {
-        let mut out = Vec::new();
-        let mut csv = Csv::new(&mut out).unwrap();
+        let mut csv = Csv::new(Vec::new()).unwrap();
         for entry in entries {
             csv.add(entry).unwrap();
         }
-        String::from_utf8(out).unwrap()
+        String::from_utf8(csv.into_inner().unwrap()).unwrap()
     }
 
     fn read(text: &str) -> Vec<Vec<String>> {
-        let rows = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).into_records();
+        let rows = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).into_records();
         rows.map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
     }
 }

@@ -195,14 +195,8 @@ impl Totals {
     }
 
     fn cells(&self, name: &str, ends: &[usize]) -> Vec<String> {
-        let success = match self.successes() {
-            (_, 0) => "-".to_owned(),
-            // Rounded down: 100 % is all of them.
-            (delivered, ended) => {
-                let share = u128::from(delivered) * 10_000 / u128::from(ended);
-                format!("{}.{:02}%", share / 100, share % 100)
-            }
-        };
+        let (delivered, ended) = self.successes();
+        let success = super::success(delivered, ended).unwrap_or_else(|| "-".to_owned());
         let quantile = |percent| self.durations.quantile(percent).map_or("-".to_owned(), took);
         let ends = ends.iter().map(|end| self.ends[*end].to_string());
         let rest = [success, self.durations.count.to_string(), quantile(50), quantile(95), quantile(99)];
@@ -344,7 +338,8 @@ mod tests {
             attempt: Some(attempt),
             ..line("billing", "retrying", Some(duration_ms))
         };
-        let requests = [("bat_1", 1, 5.0), ("bat_2", 1, 5.0), ("bat_1", 2, 5.0), ("bat_1", 2, 6.0), ("bat_1", 2, 5.0)];
+        let requests =
+            [("bat_1", 1, 5.0), ("bat_2", 1, 5.0), ("bat_1", 2, 5.0), ("bat_1", 2, 6.0), ("bat_1", 2, 5.0), ("bat_1", 3, 5.0)];
         for (id, attempt, duration_ms) in requests {
             for _ in 0..3 {
                 stats.add(&of_batch(id, attempt, duration_ms));

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::took;
+use super::{attempt, detail, took};
 use crate::{log::reader::Entry, screen};
 
 /// A heading, then a row for each entry.
@@ -179,29 +179,6 @@ fn ago(timestamp: &str, now: SystemTime) -> Option<String> {
     Some(if is_over { format!("{span} ago") } else { format!("in {span}") })
 }
 
-fn attempt(entry: &Entry<'_>) -> String {
-    match (entry.attempt, entry.max_attempts) {
-        (Some(attempt), Some(most)) => format!("{attempt}/{most}"),
-        (Some(attempt), None) => attempt.to_string(),
-        (None, _) => String::new(),
-    }
-}
-
-/// Of a delivery why it failed, codes first; of anything else what happened.
-fn detail<'e>(entry: &'e Entry<'_>) -> Cow<'e, str> {
-    let first = match entry.kind.as_deref() {
-        Some("delivery") => [&entry.reason, &entry.error_code],
-        _ => [&entry.message, &None],
-    };
-    let mut parts = first.into_iter().chain([&entry.error]).filter_map(|part| part.as_deref());
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(one), None, _) => one.into(),
-        (Some(one), Some(two), None) => format!("{one}: {two}").into(),
-        (Some(one), Some(two), Some(three)) => format!("{one}: {two}: {three}").into(),
-        (None, ..) => "".into(),
-    }
-}
-
 fn paint(entry: &Entry<'_>) -> Option<&'static str> {
     match (entry.level.as_deref()?, entry.outcome.as_deref()?) {
         ("error", _) => Some("\x1b[31m"),
@@ -312,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_leaves_room_for_why_something_failed() {
+        let long = Entry { event_type: Some("x".repeat(300).into()), message: Some("why".into()), ..entry("") };
+        let shown = shown([&long], look(Some(200)));
+        assert!(shown.contains(&format!("{}…  ", "x".repeat(MOST - 1))) && shown.ends_with("why\n"), "{shown}");
+    }
+
+    #[test]
     fn where_there_is_no_terminal_nothing_is_cut() {
         let long = "x".repeat(500);
         let entry = Entry { event_type: Some(long.as_str().into()), message: Some(long.as_str().into()), ..entry("") };
@@ -325,6 +309,7 @@ mod tests {
         for (then, told) in [
             ("2026-11-22T11:59:59.5Z", "now"),
             ("2026-11-22T11:59:01Z", "59s ago"),
+            ("2026-11-22T11:59:00Z", "1m ago"),
             ("2026-11-22T11:00:01Z", "59m ago"),
             ("2026-11-21T12:00:01Z", "23h ago"),
             ("2025-11-22T12:00:00Z", "365d ago"),
@@ -335,6 +320,8 @@ mod tests {
         }
         let clock = Look { clock: true, ..look(Some(80)) };
         assert_eq!(time("2026-11-22T19:21:53.123456Z", clock, now), "2026-11-22T19:21:53Z");
+        let elsewhere = "2026-11-22T20:21:53.123456+01:00";
+        assert_eq!(time(elsewhere, clock, now), elsewhere);
     }
 
     #[test]

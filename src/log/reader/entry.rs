@@ -204,6 +204,8 @@ mod tests {
             r#" { "timestamp" : "2026", "a" : {"endpoint": "no", "b": [1, {}]}, "\u0065ndpoint":"yes", "attempt": null } "#;
         let entry = Entry::read(spaced.as_bytes()).unwrap();
         assert_eq!((&*entry.timestamp, entry.endpoint.as_deref(), entry.attempt), ("2026", Some("yes"), None));
+        let escaped = Entry::read(br#"{"timestamp":"2026","\u0065ndpoint":"yes"}"#).unwrap();
+        assert_eq!(escaped.endpoint.as_deref(), Some("yes"));
     }
 
     #[test]
@@ -218,6 +220,8 @@ mod tests {
             r#"{"timestamp":"a","x":01}"#,
             r#"{"timestamp":"a","x":"\q"}"#,
             r#"{"timestamp":"a",}"#,
+            r#"{"timestamp":"a"}x"#,
+            r#"{"timestamp":"a","x\":1}"#,
             r#"{"timestamp":"a","x":tru}"#,
             "{\"timestamp\":\"a\",\"x\":\"\t\"}",
             r#"{"endpoint":"b"}"#,

@@ -101,7 +101,10 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use jiff::Timestamp;
 
-    use super::*;
+    use super::{
+        super::{Filter, Scan, scan::tests::Found},
+        *,
+    };
 
     fn line(second: u32, text: &str) -> String {
         format!("{{\"timestamp\":\"2026-11-22T19:00:{second:02}.000000Z\",\"message\":\"{text}\"}}\n")
@@ -161,6 +164,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_with_two_names_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [log, one, two] =
+            ["deliveries.jsonl", "deliveries.jsonl.1", "deliveries.jsonl.2"].map(|name| folder.path().join(name));
+        fs::write(&one, line(1, "a")).unwrap();
+        fs::hard_link(&one, two).unwrap();
+        fs::write(&log, line(2, "b")).unwrap();
+        let paths: Vec<PathBuf> = open(&[log.clone(), log.clone()]).sources.into_iter().map(|source| source.path).collect();
+        assert_eq!(paths, [one, log]);
+    }
+
+    #[test]
+    fn a_file_without_a_time_has_its_place_by_when_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let [log, old, torn] =
+            ["deliveries.jsonl", "deliveries.jsonl.2", "deliveries.jsonl.1"].map(|name| folder.path().join(name));
+        fs::write(&old, line(1, "a")).unwrap();
+        fs::write(&torn, "torn").unwrap();
+        File::options()
+            .append(true)
+            .open(&torn)
+            .unwrap()
+            .set_modified("2026-11-22T19:00:02Z".parse::<Timestamp>().unwrap().into())
+            .unwrap();
+        fs::write(&log, line(3, "b")).unwrap();
+        let paths: Vec<PathBuf> = open(std::slice::from_ref(&log)).sources.into_iter().map(|source| source.path).collect();
+        assert_eq!(paths, [old, torn, log]);
+    }
+
+    #[test]
     fn what_cannot_be_read_says_what_to_do() {
         let (text, failed) =
             read(&[("deliveries.jsonl", line(1, "a").as_bytes()), ("deliveries.jsonl.1.zst", b"\x28\xb5\x2f\xfd and more")]);
@@ -194,8 +227,17 @@ mod tests {
         let file = File::create(&log).unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         file.set_modified(at("2026-11-22T19:00:00Z").into()).unwrap();
-        let source = open(&[log]).sources.remove(0);
+        let source = open(std::slice::from_ref(&log)).sources.remove(0);
         assert!(source.was_left_before(at("2026-11-22T19:01:00Z")));
         assert!(!source.was_left_before(at("2026-11-22T19:00:01Z")) && !source.was_left_before(at("2026-11-22T18:00:00Z")));
+        // What is named is read all the same: a copy may have any time.
+        fs::write(&log, line(59, "late")).unwrap();
+        file.set_modified(at("2000-01-01T00:00:00Z").into()).unwrap();
+        let filter = Filter::default().between(Some(at("2026-11-22T19:00:01Z")), None);
+        let (mut scan, mut found) = (Scan::new(&filter), Found::default());
+        for source in open(&[log]).sources {
+            scan.all(&source, &mut found).unwrap();
+        }
+        assert_eq!(found.0, line(59, "late"));
     }
 }

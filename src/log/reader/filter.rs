@@ -65,8 +65,8 @@ impl Filter {
             return false;
         }
         let rest = line.strip_prefix(b"{\"timestamp\":\"").or_else(|| line.strip_prefix(b"{\"@timestamp\":\""));
-        let text = rest.and_then(|rest| rest.split_at_checked(OWN.len())).filter(|(_, rest)| rest.first() == Some(&b'"'));
-        text.is_some_and(|(text, _)| self.includes_own(text) == Some(false))
+        let text = rest.and_then(|rest| rest.get(..OWN.len()));
+        text.is_some_and(|text| self.includes_own(text) == Some(false))
     }
 
     fn is_in_time(&self, entry: &Entry<'_>) -> bool {
@@ -208,6 +208,9 @@ mod tests {
             ("2026-11-22T19:30:00Z", true),
             ("2026-11-22T20:30:00+01:00", true),
             ("2026-11-22T19:30:00.000000000+01:00", false),
+            ("2026-11-22T19:30:00.0+01:00", false),
+            ("2026-11-22T19:00:00.0000005Z", true),
+            ("2026-11-22T20:00:00Z", false),
             ("2026-11-22T19:00:00.0000004Z", false),
             ("yesterday", false),
         ] {
@@ -215,6 +218,8 @@ mod tests {
             let line = format!("{{\"timestamp\":\"{timestamp}\"}}");
             assert!(!wanted || !filter.is_out_of_time(line.as_bytes()), "{timestamp}");
         }
+        let early = Filter::default().between(Some(at("2026-11-22T19:00:00.0000004Z")), None);
+        assert!(!early.matches(&entry("2026-11-22T19:00:00.000000Z", "")));
         assert!(filter.is_out_of_time(b"{\"@timestamp\":\"2026-11-22T20:00:00.000000Z\""));
         assert!(!Filter::default().is_out_of_time(b"{\"timestamp\":\"2026-11-22T20:00:00.000000Z\""));
     }

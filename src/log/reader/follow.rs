@@ -56,7 +56,7 @@ impl Follower {
     }
 
     /// Gives what came since the last look; at the first look all there is.
-    pub fn look(&mut self, scan: &mut Scan<'_>, taker: &mut impl Taker) -> Result<(), Failure> {
+    pub fn look(&mut self, scan: &mut Scan<'_>, taker: &mut dyn Taker) -> Result<(), Failure> {
         let found = fs::metadata(&self.path).ok();
         let Some(held) = &mut self.held else {
             return if self.begun && found.is_none() { Ok(()) } else { self.turn(scan, taker) };
@@ -82,7 +82,7 @@ impl Follower {
     }
 
     /// Goes on to the file that has the name now, by way of all that came between.
-    fn turn(&mut self, scan: &mut Scan<'_>, taker: &mut impl Taker) -> Result<(), Failure> {
+    fn turn(&mut self, scan: &mut Scan<'_>, taker: &mut dyn Taker) -> Result<(), Failure> {
         let snapshot = open(std::slice::from_ref(&self.path));
         let is_news = |error: &Error| !error.is_missing() && (!self.begun || error.path() == self.path);
         self.failed.extend(snapshot.failed.into_iter().filter(is_news));
@@ -133,7 +133,7 @@ impl Held {
     }
 
     /// Reads to the end there is.
-    fn read(&mut self, scan: &mut Scan<'_>, taker: &mut impl Taker) -> Result<(), Failure> {
+    fn read(&mut self, scan: &mut Scan<'_>, taker: &mut dyn Taker) -> Result<(), Failure> {
         let before = self.offset;
         while scan.step(self, taker)? {}
         if self.offset > before {
@@ -159,7 +159,7 @@ impl Held {
     }
 
     /// Reads what a copy has beyond what is read of this.
-    fn read_rest(&self, copy: &Source, scan: &mut Scan<'_>, taker: &mut impl Taker) -> Result<(), Failure> {
+    fn read_rest(&self, copy: &Source, scan: &mut Scan<'_>, taker: &mut dyn Taker) -> Result<(), Failure> {
         let mut reader = copy.reader();
         let mut tail = vec![0; self.tail.len()];
         let skipped = io::copy(&mut (&mut reader).take(self.offset - tail.len() as u64), &mut io::sink());

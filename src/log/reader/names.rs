@@ -66,11 +66,15 @@ mod tests {
             "deliveries.jsonl.1.bak",
             "deliveries.jsonl~",
             "deliveries20261122.jsonl",
+            "deliveries--20261122.jsonl",
+            "deliveries.jsonl.",
+            "deliveries.jsonl.12345",
             "deliveries-audit-20261122.jsonl",
             "dead_letters.jsonl.1",
         ] {
             assert!(!is(name), "{name}");
         }
         assert!(is_rotated(b"log.1", b"log") && is_rotated(b"log-20261122.gz", b"log") && !is_rotated(b"log1", b"log"));
+        assert!(is_rotated(b".log.1", b".log") && !is_rotated(b"-20261122.log", b".log"));
     }
 }

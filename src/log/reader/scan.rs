@@ -59,7 +59,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Gives `taker` what is wanted of a source, but for a rotated file in which nothing can be.
-    pub fn all(&mut self, source: &Source, taker: &mut impl Taker) -> Result<(), Failure> {
+    pub fn all(&mut self, source: &Source, taker: &mut dyn Taker) -> Result<(), Failure> {
         if !source.named && self.filter.since().is_some_and(|since| source.was_left_before(since)) {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Reads once, and gives `taker` what is wanted of the lines that are whole. Whether there was anything to read.
-    pub(super) fn step(&mut self, source: &mut impl Read, taker: &mut impl Taker) -> Result<bool, Failure> {
+    pub(super) fn step(&mut self, source: &mut dyn Read, taker: &mut dyn Taker) -> Result<bool, Failure> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let known = self.end;
@@ -104,7 +104,7 @@ impl<'f> Scan<'f> {
     }
 
     /// Looks at the lines up to the line feed at `last`.
-    fn look(&mut self, last: usize, taker: &mut impl Taker) -> io::Result<()> {
+    fn look(&mut self, last: usize, taker: &mut dyn Taker) -> io::Result<()> {
         let mut block = &self.buffer[..last];
         self.start = last + 1;
         if self.skipping {
@@ -118,7 +118,7 @@ impl<'f> Scan<'f> {
     }
 
     /// The input has ended: what is left is a line as well.
-    pub(super) fn finish(&mut self, taker: &mut impl Taker) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self, taker: &mut dyn Taker) -> Result<(), Failure> {
         let rest = if self.skipping { 0..0 } else { self.start..self.end };
         (self.start, self.end, self.skipping, self.needles) = (0, 0, false, None);
         let looked = look_at(&self.buffer[rest], self.filter, &mut self.tally, taker);
@@ -126,7 +126,7 @@ impl<'f> Scan<'f> {
     }
 }
 
-fn read(source: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
+fn read(source: &mut dyn Read, room: &mut [u8]) -> io::Result<usize> {
     loop {
         match source.read(room) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -135,7 +135,7 @@ fn read(source: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn look_at(line: &[u8], filter: &Filter, tally: &mut Tally, taker: &mut impl Taker) -> io::Result<()> {
+fn look_at(line: &[u8], filter: &Filter, tally: &mut Tally, taker: &mut dyn Taker) -> io::Result<()> {
     if filter.is_out_of_time(line) {
         return Ok(());
     }
@@ -200,11 +200,15 @@ pub(super) mod tests {
         }
     }
 
-    /// Gives a few bytes at a time.
-    struct Drops<'a>(&'a [u8], usize);
+    /// Gives a few bytes at a time, and is interrupted before each time.
+    struct Drops<'a>(&'a [u8], usize, bool);
 
     impl Read for Drops<'_> {
         fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            self.2 = !self.2;
+            if self.2 {
+                return Err(ErrorKind::Interrupted.into());
+            }
             let many = self.1.min(room.len()).min(self.0.len());
             let (now, later) = self.0.split_at(many);
             room[..many].copy_from_slice(now);
@@ -214,7 +218,7 @@ pub(super) mod tests {
     }
 
     fn scanned(content: &[u8], filter: &Filter, drop: usize) -> (String, Tally) {
-        let (mut found, mut scan, mut source) = (Found::default(), Scan::new(filter), Drops(content, drop));
+        let (mut found, mut scan, mut source) = (Found::default(), Scan::new(filter), Drops(content, drop, false));
         while scan.step(&mut source, &mut found).unwrap() {}
         scan.finish(&mut found).unwrap();
         (found.0, scan.tally)
@@ -259,8 +263,9 @@ pub(super) mod tests {
     fn lines_without_end_are_skipped_in_bounded_memory() {
         for long in [LONGEST, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER, 3 * BUFFER + 17] {
             let content = format!("{}{}{}", line("one", "before"), line("one", &"x".repeat(long)), line("one", "after"));
-            for drop in [1000, BUFFER] {
-                let (found, tally) = scanned(content.as_bytes(), &of_endpoints(&["one"]), drop);
+            for (filter, drop) in [(of_endpoints(&["one"]), 1000), (of_endpoints(&["one"]), BUFFER), (Filter::default(), BUFFER)]
+            {
+                let (found, tally) = scanned(content.as_bytes(), &filter, drop);
                 assert_eq!(found, line("one", "before") + &line("one", "after"), "{long} {drop}");
                 assert_eq!(tally, Tally { matched: 2, damaged: 1 }, "{long} {drop}");
             }

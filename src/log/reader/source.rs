@@ -141,7 +141,7 @@ impl Source {
     /// Whether this is the beginning of `other`, a log that is being copied before it is truncated.
     pub(super) fn is_copy_of(&self, other: &Source) -> bool {
         let plain = !self.head.gzip && !other.head.gzip && !self.named && other.named;
-        if !plain || self.head.beginning.is_none() || self.head.beginning != other.head.beginning || self.size > other.size {
+        if !plain || self.head.beginning.is_none() || self.head.beginning != other.head.beginning {
             return false;
         }
         tail(&self.file, self.size()).is_ok_and(|end| holds(&other.file, self.size(), &end))

@@ -307,3 +307,48 @@ fn age(modified: SystemTime) -> Duration {
 const OLD_ENOUGH: Duration = Duration::from_secs(30);
 const LOWEST_PRIORITY: i32 = 19;
 const STACK: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a look leaves of rotated files, each of 10 bytes as is the log, which were written so many seconds ago; and when
+    /// to look again.
+    fn left(ages: &[u64], rotation: &Rotation) -> (Vec<(u64, Is)>, Option<Duration>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "0123456789").unwrap();
+        let names = Names::of(&path).unwrap();
+        for (at, age) in (0..).zip(ages) {
+            let file = names.path(Name { at, is: Is::Plain });
+            fs::write(&file, "0123456789").unwrap();
+            let written = SystemTime::now() - Duration::from_secs(*age);
+            File::options().append(true).open(&file).unwrap().set_modified(written).unwrap();
+        }
+        // It has such a name, and is no file.
+        fs::create_dir(names.path(Name { at: 99, is: Is::Plain })).unwrap();
+        let pause = Attic::new(Some(path)).0.tidy(rotation);
+        let files = list(&names).unwrap();
+        (files.into_iter().map(|file| (file.name.at, file.name.is)).collect(), pause)
+    }
+
+    #[test]
+    fn the_newest_stays_plain_and_so_do_those_that_shippers_may_not_have_seen() {
+        let rotation = Rotation { gzip: true, ..NEVER };
+        assert_eq!(left(&[3600, 3600], &rotation), (vec![(0, Is::Zipped), (1, Is::Plain)], None));
+        let (files, pause) = left(&[3600, 10, 3600], &rotation);
+        assert_eq!(files, [(0, Is::Zipped), (1, Is::Plain), (2, Is::Plain)]);
+        assert!(pause.is_some_and(|pause| (10..=20).contains(&pause.as_secs())), "{pause:?}");
+    }
+
+    #[test]
+    fn as_many_and_as_much_as_there_may_be_stay() {
+        let kept = |rotation: &Rotation| left(&[40, 30, 20], rotation).0.into_iter().map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(kept(&Rotation { keep: Some(3), ..NEVER }), [0, 1, 2]);
+        assert_eq!(kept(&Rotation { keep: Some(2), ..NEVER }), [1, 2]);
+        assert_eq!(kept(&Rotation { total: Some(40), ..NEVER }), [0, 1, 2]);
+        assert_eq!(kept(&Rotation { total: Some(39), ..NEVER }), [1, 2]);
+    }
+
+    const NEVER: Rotation = Rotation { size: None, daily: false, keep: None, total: None, gzip: false };
+}

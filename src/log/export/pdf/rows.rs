@@ -8,7 +8,10 @@ use super::{
     summary,
     totals::grouped,
 };
-use crate::log::reader::Entry;
+use crate::log::{
+    export::{attempt, detail, took},
+    reader::Entry,
+};
 
 pub(super) fn begin(paper: &mut Paper) {
     summary::heading(paper, TITLE, 0.0);
@@ -19,14 +22,9 @@ pub(super) fn begin(paper: &mut Paper) {
 pub(super) fn add(paper: &mut Paper, entry: &Entry<'_>, time: Option<Timestamp>) {
     let time = time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
     let outcome = entry.outcome.as_deref().unwrap_or("");
-    let attempt = match (entry.attempt, entry.max_attempts) {
-        (Some(attempt), Some(most)) => format!("{attempt}/{most}"),
-        (Some(attempt), None) => attempt.to_string(),
-        _ => String::new(),
-    };
     let status = entry.http_status.map(|status| status.to_string()).unwrap_or_default();
-    let duration = entry.duration_ms.map(duration).unwrap_or_default();
-    let detail = detail(entry);
+    let (attempt, detail) = (attempt(entry), detail(entry));
+    let duration = entry.duration_ms.map(took).unwrap_or_default();
     let cells = [
         time.as_deref().unwrap_or(&entry.timestamp).into(),
         Cell { text: outcome, ink: DARK, mark: Some(ink(outcome)) },
@@ -48,32 +46,6 @@ pub(super) fn end(paper: &mut Paper, left_out: u64) {
     }
     let text = format!("Left out here: {} further lines. The summary counts them.", grouped(left_out));
     paper.label([LEFT, paper.y - 14.0], &text, 9.0, FAINT);
-}
-
-/// What a person would ask next: why it failed; of a line about no delivery, what it says.
-fn detail(entry: &Entry<'_>) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    if entry.kind.as_deref() != Some("delivery") {
-        parts.extend(entry.message.as_deref());
-    }
-    match (&entry.error, &entry.reason, &entry.error_code) {
-        (Some(error), ..) => parts.push(error),
-        (None, reason, code) if parts.is_empty() => {
-            parts.extend(reason.as_deref());
-            parts.extend(code.as_deref().filter(|code| Some(*code) != reason.as_deref()));
-        }
-        _ => {}
-    }
-    parts.join(": ")
-}
-
-fn duration(milliseconds: f64) -> String {
-    match milliseconds {
-        10_000.0.. => format!("{:.1} s", milliseconds / 1_000.0),
-        1_000.0.. => format!("{:.2} s", milliseconds / 1_000.0),
-        100.0.. => format!("{milliseconds:.0} ms"),
-        _ => format!("{milliseconds:.1} ms"),
-    }
 }
 
 fn ink(outcome: &str) -> Ink {

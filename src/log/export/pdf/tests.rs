@@ -32,16 +32,16 @@ fn the_first_page_says_what_was_asked_for_and_what_became_of_it() {
     for part in [
         "Deliveries|Made|2026-11-23 02:13:20 UTC by sidehook ",
         "|Lines from|2026-11-22 19:00:00 UTC to 2026-11-22 19:00:06 UTC|Filter|endpoint: bill(ing   since: 1d|",
-        "|87.50 %|Success, of the deliveries that ended|7|Delivered|1|Dead-lettered or dropped|2|Failed attempts|11|Lines of the log|",
+        "|87.50%|Success, of the deliveries that ended|7|Delivered|1|Dead-lettered or dropped|2|Failed attempts|11|Lines of the log|",
         "A bar is one second. Times are UTC.",
         "|22 Nov 2026|",
-        "|billing|7|0|0|0|0|0|0|0|100 %|shop|0|1|1|1|0|0|0|0|0.00 %|All endpoints|7|1|1|1|0|0|0|0|87.50 %|",
+        "|billing|7|0|0|0|0|0|0|0|100.00%|shop|0|1|1|1|0|0|0|0|0.00%|All endpoints|7|1|1|1|0|0|0|0|87.50%|",
     ] {
         assert!(first.contains(part), "{part} is not in {first}");
     }
     assert!(pages[1].join("|").starts_with("Other lines|Kind|Outcome|Lines|event|duplicate|1|"));
     let table = pages[2].join("|");
-    assert!(table.contains("|2026-11-22 19:00:00.000|delivered|billing|a.b|evt_0|1/4|200|12.3 ms|"), "{table}");
+    assert!(table.contains("|2026-11-22 19:00:00.000|delivered|billing|a.b|evt_0|1/4|200|12.3ms|"), "{table}");
     assert!(table.contains("|dead_lettered|shop|permanent: status_400|") && table.contains("|duplicate|m|"), "{table}");
 }
 
