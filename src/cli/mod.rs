@@ -199,12 +199,13 @@ const LISTEN_EXAMPLES: &str = "Examples:
 
 const LOGS_EXAMPLES: &str = "Examples:
   sidehook logs --outcome failed --since 15m
-  sidehook logs --endpoint billing --event 'purchase.*' --follow
+  sidehook logs --endpoint billing --event 'purchase.*' --since 5m --follow
   sidehook logs --event-id order-17 --format jsonl | jq .url
   sidehook logs --since 2026-11-01 --until 2026-12-01 --format csv --output november.csv
   sidehook logs /var/log/sidehook/deliveries.jsonl --stats
   zstd -dc old.jsonl.zst | sidehook logs - --endpoint billing
 
+A line has to be as every filter says; of one that is given several times, as one of its values.
 Rotated files beside a log are read with it, whoever rotated them, plain or gzipped, in the order of the time in them;
 `logs - < FILE` reads a file alone. Lines are read in both of the log's formats; damaged ones are left out, and counted.
 Exits 0 also if nothing is found, and 1 if a file could not be read.";

@@ -6,6 +6,7 @@ use std::{
     env,
     fmt::{Display, Write as _},
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
 };
 
 use crate::{config::Problems, screen};
@@ -68,17 +69,21 @@ fn painted(code: &str, text: impl Display) -> String {
     if wants_colours(&io::stdout()) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
 }
 
-/// The columns of the terminal that stdout is, if it is one that says so.
-pub(super) fn width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+/// The columns of the terminal that `stream` is, if it is one that says so.
+pub(super) fn width(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// Colours are for people, and not for those who said so (no-color.org).
 pub(super) fn wants_colours(stream: &impl IsTerminal) -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    !unwanted && !dumb && stream.is_terminal()
+    !unwanted && obeys(stream)
+}
+
+/// Whether it is a terminal that does what is asked of it, such as to clear a line.
+pub(super) fn obeys(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Bytes that came from elsewhere as text: what would mislead is escaped, but for line breaks.

@@ -28,6 +28,7 @@ mod listen;
 mod log;
 mod log_writing;
 mod logs;
+mod logs_words;
 mod moves;
 mod network;
 mod oauth2;

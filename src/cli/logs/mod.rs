@@ -21,8 +21,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyhow::{Context as _, anyhow, bail};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::FileType,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
@@ -47,8 +50,6 @@ pub(super) struct Logs {
     /// Logs to read, each with the rotated files beside it; - is stdin [default: the config's log.deliveries]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    #[command(flatten)]
-    wanted: Wanted,
     /// Then go on with what comes, also after a rotation, until Ctrl-C
     #[arg(long, conflicts_with_all = ["until", "stats", "output"])]
     follow: bool,
@@ -66,6 +67,9 @@ pub(super) struct Logs {
     font: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
+    // The last, for its heading is also that of what follows.
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -104,7 +108,14 @@ impl Logs {
         if !self.files.is_empty() {
             return Ok(self.files.clone());
         }
-        match config::load_log(&self.config.path()).map_err(Stop::Config)? {
+        let config = self.config.path();
+        if fs::metadata(&config).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let config = config.display();
+            return Err(Stop::CouldNotStart(anyhow!(
+                "there is no config file {config} to say where the log is: name the log's files, - for stdin, or --config FILE"
+            )));
+        }
+        match config::load_log(&config).map_err(Stop::Config)? {
             Destination::File(path) => Ok(vec![path]),
             Destination::Stdout => {
                 let why = "the config's log goes to stdout (log.deliveries): name the files that it is kept in, or - for stdin";
@@ -122,7 +133,7 @@ impl Logs {
             None => (Output::stdout()?, io::stdout().is_terminal()),
         };
         let look = Look {
-            width: terminal::width().filter(|_| seen),
+            width: terminal::width(io::stdout()).filter(|_| seen),
             colours: seen && terminal::wants_colours(&io::stdout()),
             // How long ago something was does not stay true.
             clock: self.follow || !seen,
@@ -135,6 +146,13 @@ impl Logs {
             Format::Table if self.stats => Box::new(Stats::new(output, Some(look))),
             Format::Table => Box::new(Table::new(output, look)),
         })
+    }
+
+    /// Whether nobody writes on the terminal while files are read: neither this nor, most likely, who reads its lines.
+    fn is_quiet(&self) -> bool {
+        let stdout = io::stdout();
+        let is_pipe = || rustix::fs::fstat(&stdout).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
+        self.output.is_some() || if stdout.is_terminal() { self.stats } else { !is_pipe() }
     }
 
     fn report(&self, files: &[PathBuf], font: Option<pdf::Font>) -> pdf::Options {
@@ -154,8 +172,7 @@ impl Logs {
         }
         let interrupts = self.output.is_some().then(interrupts).transpose()?;
         let mut printer = Printer::new(self.writer(files)?, interrupts.as_ref());
-        // Between lines on a terminal it would be in the way.
-        if io::stderr().is_terminal() && (self.output.is_some() || self.stats || !io::stdout().is_terminal()) {
+        if terminal::obeys(&io::stderr()) && self.is_quiet() {
             printer = printer.with_bar(&sources);
         }
         let filter = self.wanted.filter();
@@ -179,6 +196,10 @@ impl Logs {
         match printer.end() {
             Ok(()) => {}
             Err(error) => return self.stopped(error),
+        }
+        // Nothing else would say that something was searched.
+        if scan.tally.matched == 0 && self.format == Format::Table && !self.stats {
+            terminal::complain(format_args!("nothing found in {}", terminal::count(sources.len(), "file")));
         }
         tell(scan.tally);
         Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })

@@ -34,7 +34,7 @@ impl Output {
         // As any file is made: the umask takes away from it.
         let permissions = Permissions::from_mode(0o666);
         let file = tempfile::Builder::new().permissions(permissions).prefix(".sidehook-").tempfile_in(folder);
-        Ok(Output::Beside(file.with_context(cannot)?, path))
+        Ok(Output::Beside(file.map_err(|error| error_itself(&error)).with_context(cannot)?, path))
     }
 
     /// It is whole.
@@ -44,6 +44,13 @@ impl Output {
             Output::Through(_) => Ok(()),
         }
     }
+}
+
+/// Without the name of a file that nobody asked for, which the library appends.
+fn error_itself(error: &io::Error) -> io::Error {
+    let told = error.to_string();
+    let told = told.split_once(" at path ").map_or(&*told, |(told, _)| told);
+    io::Error::new(error.kind(), told)
 }
 
 impl Write for Output {

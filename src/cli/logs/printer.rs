@@ -31,13 +31,14 @@ pub(super) struct Printer<'s> {
     done: u64,
     source: Option<&'s Source>,
     found: u64,
+    begun: Instant,
     flushed: Instant,
 }
 
 impl<'s> Printer<'s> {
     pub(super) fn new(writer: Box<dyn Writer>, interrupts: Option<&'s Receiver<()>>) -> Printer<'s> {
-        let (bar, flushed) = (Bar::new(false), Instant::now());
-        Printer { writer, interrupts, bar, total: 0, done: 0, source: None, found: 0, flushed }
+        let (bar, now) = (Bar::new(false), Instant::now());
+        Printer { writer, interrupts, bar, total: 0, done: 0, source: None, found: 0, begun: now, flushed: now }
     }
 
     /// Shows how much of `sources` is read.
@@ -80,7 +81,7 @@ impl Taker for Printer<'_> {
         if self.source.is_some_and(Source::is_stream) || self.flushed.elapsed() > HELD {
             self.flush()?;
         }
-        if let Some(source) = self.source.filter(|_| self.total > 0) {
+        if let Some(source) = self.source.filter(|_| self.total > 0 && self.begun.elapsed() > LONG) {
             let (read, found) = (self.done + source.position(), self.found);
             let told = |seconds: f64| format!("{found} found, {:.0} MB/s", read as f64 / 1e6 / seconds);
             self.bar.draw(read as f64 / self.total as f64, told);
@@ -91,3 +92,6 @@ impl Taker for Printer<'_> {
 
 /// How long what is found may be held back.
 const HELD: Duration = Duration::from_millis(200);
+
+/// A search that takes longer is shown: a bar that is gone at once only flickers.
+const LONG: Duration = Duration::from_millis(300);

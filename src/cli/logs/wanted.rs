@@ -22,7 +22,7 @@ pub(super) struct Wanted {
     /// About events of this type, or that match, as in a route: `order.*`, `**.failed`; `!test.**` leaves out
     #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
     event: Vec<Pattern>,
-    /// With this outcome
+    /// With this outcome, such as delivered, retrying, failed or dead_lettered
     #[arg(long, hide_possible_values = true, value_parser = PossibleValuesParser::new(log::outcomes()))]
     outcome: Vec<String>,
     /// About the event with this id
@@ -35,10 +35,10 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "ID")]
     trace_id: Vec<String>,
     /// From this time on (RFC 3339), or this date (in UTC), or so long ago at most, e.g. 15m, 24h, 7d
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     since: Option<Timestamp>,
     /// Before this time, before this date begins, or so long ago at least
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     until: Option<Timestamp>,
 }
 

@@ -12,7 +12,7 @@ mod tally;
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal},
+    io::{self, BufRead, BufReader},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -80,7 +80,7 @@ impl Replay {
             interrupted,
             next: Instant::now(),
             tally: Tally::default(),
-            bar: Bar::new(io::stderr().is_terminal()),
+            bar: Bar::new(terminal::obeys(&io::stderr())),
         };
         let left_over = Letters::left_over(&self.file)?;
         let (mut found, mut stopped) = (left_over.is_some(), None);

@@ -62,27 +62,17 @@ impl<W: Write> Table<W> {
     fn settle(&mut self) -> io::Result<()> {
         let layout = self.layout.insert(Layout::of(&self.held, self.look.width));
         let heading = Row { cells: COLUMNS.each_ref().map(|column| column.heading.into()), paint: None };
-        if self.look.colours {
-            self.out.write_all(BOLD.as_bytes())?;
-        }
-        write(&mut self.out, &mut self.line, layout, &heading)?;
-        if self.look.colours {
-            self.out.write_all(PLAIN.as_bytes())?;
+        layout.push(&mut self.line, &heading);
+        match self.look.colours {
+            true => writeln!(self.out, "{BOLD}{}{PLAIN}", self.line)?,
+            false => writeln!(self.out, "{}", self.line)?,
         }
         self.held.drain(..).try_for_each(|row| write(&mut self.out, &mut self.line, layout, &row))
     }
 }
 
 fn write(out: &mut impl Write, line: &mut String, layout: &Layout, row: &Row<'_>) -> io::Result<()> {
-    line.clear();
-    for &(column, width) in &layout.columns {
-        let paint = row.paint.filter(|_| column == OUTCOME);
-        line.push_str(paint.unwrap_or_default());
-        let used = screen::push_cut(line, &row.cells[column], if layout.cuts { width } else { usize::MAX });
-        line.push_str(paint.map_or("", |_| PLAIN));
-        line.extend(std::iter::repeat_n(' ', width.saturating_sub(used) + GAP));
-    }
-    line.truncate(line.trim_end().len());
+    layout.push(line, row);
     line.push('\n');
     out.write_all(line.as_bytes())
 }
@@ -91,6 +81,9 @@ fn write(out: &mut impl Write, line: &mut String, layout: &Layout, row: &Row<'_>
 struct Layout {
     columns: Vec<(usize, usize)>,
     cuts: bool,
+    /// The columns in which all rows fitted that were known: a later text that is longer, such as the next power of ten of a
+    /// counted id, is whole where its row has room at the end.
+    stretches: [bool; COLUMNS.len()],
 }
 
 impl Layout {
@@ -102,7 +95,7 @@ impl Layout {
         let Some(width) = width else {
             // What comes last needs no width.
             columns[DETAIL].1 = 0;
-            return Layout { columns, cuts: false };
+            return Layout { columns, cuts: false, stretches: [false; COLUMNS.len()] };
         };
         for (column, wide) in &mut columns {
             *wide = COLUMNS[*column].least.map_or(*wide, |least| least.min(*wide));
@@ -120,7 +113,36 @@ impl Layout {
             spare -= more;
         }
         columns[0].1 = columns[0].1.min(width);
-        Layout { columns, cuts: true }
+        let stretches = std::array::from_fn(|column| columns.contains(&(column, wanted[column])));
+        Layout { columns, cuts: true, stretches }
+    }
+
+    /// Makes `line` of it, without an end.
+    fn push(&self, line: &mut String, row: &Row<'_>) {
+        line.clear();
+        let mut spare = self.spare(row);
+        for &(column, width) in &self.columns {
+            let limit = match (self.cuts, self.stretches[column]) {
+                (false, _) => usize::MAX,
+                (true, false) => width,
+                (true, true) => (width + spare).min(width.max(MOST)),
+            };
+            let paint = row.paint.filter(|_| column == OUTCOME);
+            line.push_str(paint.unwrap_or_default());
+            let used = screen::push_cut(line, &row.cells[column], limit);
+            line.push_str(paint.map_or("", |_| PLAIN));
+            spare = spare.saturating_sub(used.saturating_sub(width));
+            line.extend(std::iter::repeat_n(' ', width.saturating_sub(used) + GAP));
+        }
+        line.truncate(line.trim_end().len());
+    }
+
+    /// The columns that a row leaves free at its end.
+    fn spare(&self, row: &Row<'_>) -> usize {
+        match self.columns.last() {
+            Some(&(DETAIL, width)) if self.cuts => width.saturating_sub(screen::columns(&row.cells[DETAIL])),
+            _ => 0,
+        }
     }
 }
 
@@ -354,6 +376,23 @@ mod tests {
         assert_eq!(table.out.iter().filter(|byte| **byte == b'\n').count(), HELD + 1);
         table.add(&entry(""), now()).unwrap();
         assert_eq!(table.out.iter().filter(|byte| **byte == b'\n').count(), HELD + 2);
+    }
+
+    #[test]
+    fn a_text_that_came_later_and_is_longer_is_whole_where_its_row_has_room() {
+        let last = |width, later: &str, more: &str| {
+            let mut out = Vec::new();
+            let mut table = Table::new(&mut out, look(Some(width)));
+            table.add(&entry(r#""outcome":"delivered""#), now()).unwrap();
+            table.flush().unwrap();
+            let later = Entry { event_id: Some(later.into()), ..entry(more) };
+            table.add(&later, now()).unwrap();
+            String::from_utf8(out).unwrap().lines().last().unwrap_or_default().to_owned()
+        };
+        assert!(last(140, "evt_1000", r#""outcome":"delivered""#).ends_with(" evt_1000  delivered"));
+        let error = format!(r#""kind":"delivery","outcome":"failed","error":"{}""#, "x".repeat(200));
+        assert!(last(140, "evt_1000", &error).contains(" evt_…  failed "));
+        assert!(last(140, &"9".repeat(500), r#""outcome":"delivered""#).contains(&format!(" {}…  delivered", "9".repeat(39))));
     }
 
     #[test]
