@@ -57,6 +57,8 @@ pub(super) struct Found {
     pub(super) modified: SystemTime,
     pub(super) mode: u32,
     pub(super) owner: (u32, u32),
+    /// Names that it has; none is a file that was deleted.
+    pub(super) links: u64,
 }
 
 impl From<fs::Metadata> for Found {
@@ -68,6 +70,7 @@ impl From<fs::Metadata> for Found {
             modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
             mode: metadata.mode() & 0o7777,
             owner: (metadata.uid(), metadata.gid()),
+            links: metadata.nlink(),
         }
     }
 }

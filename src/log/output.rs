@@ -7,7 +7,11 @@
 //! **Invariant:** lines are written to the file that has the path's name when the step begins, and a line that we begin
 //! begins at a line's beginning.
 
-use std::{fmt, io, path::PathBuf, time::SystemTime};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Rotation, Settings,
@@ -29,6 +33,8 @@ pub(super) struct Output<D: Disk = Files> {
     destination: Destination,
     rotator: Option<Rotator>,
     file: Option<Opened<D::File>>,
+    /// When it was seen that the path leads elsewhere, or nowhere, until another file is open.
+    moved: Option<SystemTime>,
     /// How the last rotation went.
     rotated: Option<io::Result<()>>,
 }
@@ -44,7 +50,7 @@ impl Output {
 impl<D: Disk> Output<D> {
     pub(super) fn on(disk: D, destination: Destination) -> io::Result<Output<D>> {
         let file = Some(Opened::open(&disk, &destination)?);
-        Ok(Output { disk, destination, rotator: None, file, rotated: None })
+        Ok(Output { disk, destination, rotator: None, file, moved: None, rotated: None })
     }
 
     pub(super) fn set_rotation(&mut self, rotation: Option<Rotation>) {
@@ -55,11 +61,12 @@ impl<D: Disk> Output<D> {
         self.disk.set_rotation(rotation);
     }
 
-    /// One `write(2)` of what is left of `batch`.
+    /// One `write(2)` of what is left of `batch`. `WouldBlock` is an error that passes by itself.
     pub(super) fn write(&mut self, batch: &mut Batch, now: SystemTime) -> io::Result<()> {
-        self.follow_the_name(batch);
+        self.follow_the_name(batch, now)?;
         if self.file.is_none() {
-            self.file = Some(Opened::open(&self.disk, &self.destination)?);
+            self.file = Some(Opened::open(&self.disk, &self.destination).map_err(|error| self.or_not_yet(error, now))?);
+            self.moved = None;
         }
         if self.is_due(batch, now) {
             self.rotate(batch, now);
@@ -101,14 +108,34 @@ impl<D: Disk> Output<D> {
     }
 
     /// A stat for each write, about a microsecond for some hundred lines, so that no line goes to a file rotated away.
-    fn follow_the_name(&mut self, batch: &mut Batch) {
-        let (Destination::File(path), Some(opened)) = (&self.destination, &mut self.file) else { return };
+    fn follow_the_name(&mut self, batch: &mut Batch, now: SystemTime) -> io::Result<()> {
+        let (Destination::File(path), Some(opened)) = (&self.destination, &mut self.file) else { return Ok(()) };
         match self.disk.look(path) {
-            Ok(found) if found.identity == opened.found.identity => opened.found = found,
+            Ok(found) if found.identity == opened.found.identity => (opened.found, self.moved) = (found, None),
             // It may still be there, and can be written to.
             Err(error) if !is_gone(&error) => {}
-            _ => self.reopen(batch),
+            found => {
+                self.moved.get_or_insert(now);
+                let is_renamed = found.is_err() && !self.disk.look_at(&opened.file).is_ok_and(|old| old.links == 0);
+                if is_renamed && self.has_just_moved(now) {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                self.reopen(batch);
+            }
         }
+        Ok(())
+    }
+
+    /// Whoever renamed the file may be about to make another (logrotate's `create`), and puts aside one that is there by then.
+    fn has_just_moved(&self, now: SystemTime) -> bool {
+        // A clock that was set back ends it.
+        self.moved.is_some_and(|moved| now.duration_since(moved).is_ok_and(|since| since < MAKING))
+    }
+
+    /// A file that was just made may still have its maker as its owner.
+    fn or_not_yet(&self, error: io::Error, now: SystemTime) -> io::Error {
+        let is_not_yet = error.kind() == io::ErrorKind::PermissionDenied && self.has_just_moved(now);
+        if is_not_yet { io::ErrorKind::WouldBlock.into() } else { error }
     }
 
     fn is_due(&mut self, batch: &Batch, now: SystemTime) -> bool {
@@ -136,7 +163,7 @@ impl<D: Disk> Output<D> {
         self.rotated = match made.and_then(|file| Opened::from(&self.disk, file, false)) {
             Ok(made) => {
                 self.leave(batch);
-                self.file = Some(made);
+                (self.file, self.moved) = (Some(made), None);
                 Some(Ok(()))
             }
             // Somebody else did it in this very moment, and the next write sees that.
@@ -248,6 +275,10 @@ fn ends_inside_a_line<D: Disk>(disk: &D, file: &D::File, found: &Found) -> io::R
     Ok(last.is_some_and(|last| last != b'\n'))
 }
 
+/// How long somebody may take to make another file in the place of one; with the time that lines gather, less than the
+/// 100 ms that they may be late.
+const MAKING: Duration = Duration::from_millis(30);
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -324,7 +355,9 @@ mod tests {
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
         let (mut output, mut batch) = torn(&path);
         fs::rename(&path, &old).unwrap();
-        output.write(&mut batch, SystemTime::now()).unwrap();
+        let now = SystemTime::now();
+        assert_eq!(output.write(&mut batch, now).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        output.write(&mut batch, now + MAKING).unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntw\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     }

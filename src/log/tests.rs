@@ -53,7 +53,7 @@ fn a_file_renamed_under_load_loses_and_doubles_nothing() {
     let log = open(&path);
     let writer = {
         let log = log.clone();
-        thread::spawn(move || (0..30_000).for_each(|line| note(&log, &line.to_string())))
+        thread::spawn(move || (0..10_000).for_each(|line| note(&log, &line.to_string())))
     };
     let mut files = Vec::new();
     while !writer.is_finished() {
@@ -68,7 +68,7 @@ fn a_file_renamed_under_load_loses_and_doubles_nothing() {
     files.push(path);
     let found: Vec<String> = files.iter().filter(|file| file.exists()).flat_map(|file| names(file)).collect();
     assert!(
-        found.iter().map(String::as_str).eq((0..30_000)
+        found.iter().map(String::as_str).eq((0..10_000)
             .map(|line| line.to_string())
             .collect::<Vec<_>>()
             .iter()

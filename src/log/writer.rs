@@ -46,7 +46,7 @@ impl Writer {
                 pause = self.drain();
             }
             // What only is not ready is waited for: whoever closes says for how long.
-            if closing && (self.batch.is_empty() || pause != RETRY_FULL_PIPE) {
+            if closing && (self.batch.is_empty() || pause != RETRY_NOT_READY) {
                 break;
             }
         }
@@ -76,8 +76,8 @@ impl Writer {
             let written = self.advance(SystemTime::now());
             self.report_growth();
             match written {
-                // Somebody made stdout non-blocking: the same as one that blocks, but that it takes asking.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return RETRY_FULL_PIPE,
+                // A stdout that somebody made non-blocking, or a file that somebody is about to make.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return RETRY_NOT_READY,
                 Err(error) => {
                     self.report_trouble(&error);
                     return RETRY;
@@ -130,8 +130,8 @@ impl<D: Disk> Writer<D> {
 }
 
 const RETRY: Duration = Duration::from_secs(1);
-/// For a stdout that somebody made non-blocking.
-const RETRY_FULL_PIPE: Duration = Duration::from_millis(20);
+/// For what is ready by itself before long.
+const RETRY_NOT_READY: Duration = Duration::from_millis(10);
 const STACK: usize = 128 * 1024;
 
 #[cfg(test)]

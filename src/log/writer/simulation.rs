@@ -83,6 +83,52 @@ fn a_stdout_that_is_not_ready_is_waited_for_and_gives_up_no_line_that_somebody_w
     assert_eq!(receipt.written().now_or_never(), Some(true));
 }
 
+#[test]
+fn who_renames_the_file_has_a_moment_to_make_another() {
+    let mut life = Life::new(0);
+    let began = life.disk(|disk| disk.now);
+    let receipt = life.add_first();
+    life.disk(World::move_away);
+    life.write(1);
+    life.disk(|disk| disk.due = Some(disk.now));
+    life.write(1);
+    assert_eq!(receipt.written().now_or_never(), Some(true), "nobody is refused for it");
+    // Nobody makes one.
+    life.disk(World::move_away);
+    life.add();
+    life.write(10);
+    assert!(life.disk(|disk| disk.now) <= began + Duration::from_millis(50));
+    assert!(life.disk(|disk| disk.nodes.iter().map(|node| node.bytes.is_empty()).eq([true, false, false])));
+    life.end();
+}
+
+#[test]
+fn a_file_that_was_just_made_may_not_be_ours_yet() {
+    let mut life = Life::new(0);
+    let receipt = life.add_first();
+    life.disk(|disk| (disk.move_away(), disk.make()));
+    life.disk(|disk| disk.opens = false);
+    life.write(2);
+    life.disk(|disk| disk.opens = true);
+    life.write(1);
+    assert_eq!(receipt.written().now_or_never(), Some(true), "nobody is refused for it");
+    life.disk(|disk| (disk.move_away(), disk.make()));
+    life.disk(|disk| disk.opens = false);
+    let receipt = life.add_first();
+    life.write(4);
+    assert_eq!(receipt.written().now_or_never(), Some(false), "that is more than a moment");
+}
+
+#[test]
+fn a_file_that_was_deleted_is_made_anew_at_once() {
+    let mut life = Life::new(0);
+    life.disk(|disk| disk.names.clear());
+    life.add();
+    life.write(1);
+    assert!(life.disk(|disk| disk.names.contains_key(Path::new(LOG)) && !disk.nodes[1].bytes.is_empty()));
+    life.end();
+}
+
 /// A sidecar's log from start to end, over crashes.
 struct Life {
     random: Random,
@@ -120,7 +166,10 @@ impl Life {
                     let receipt = self.add_first();
                     self.owed.push((self.added, receipt));
                 }
-                14 => self.writer.output.reopen(&mut self.writer.batch),
+                14 => {
+                    self.disk(World::make_what_is_due);
+                    self.writer.output.reopen(&mut self.writer.batch);
+                }
                 _ => self.disk.borrow_mut().change(),
             }
         }
@@ -158,7 +207,9 @@ impl Life {
             }
             let now = self.disk.borrow().now;
             // What failed is still there.
-            let _ = self.writer.advance(now);
+            if self.writer.advance(now).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                self.disk(|disk| disk.now += RETRY_NOT_READY);
+            }
         }
     }
 
@@ -184,6 +235,7 @@ impl Life {
         self.lost += self.buffer.wait_for_end(Instant::now()).1;
         // It starts again where it can.
         let calm = self.disk(World::heal);
+        self.disk(World::make_what_is_due);
         (self.buffer, self.writer) = start(&self.disk);
         self.disk.borrow_mut().restore(calm);
     }
@@ -251,6 +303,10 @@ struct World {
     names: BTreeMap<PathBuf, usize>,
     /// The names that the log gave.
     given: Vec<PathBuf>,
+    /// When whoever renamed the log will have made another, which nobody else may have done by then.
+    due: Option<SystemTime>,
+    /// What the log has open.
+    open: Option<usize>,
     /// Renames that were tried.
     tried: u64,
     renames: bool,
@@ -280,6 +336,8 @@ impl World {
             nodes: Vec::new(),
             names: BTreeMap::new(),
             given: Vec::new(),
+            due: None,
+            open: None,
             tried: 0,
             renames: true,
             looks: true,
@@ -293,6 +351,7 @@ impl World {
 
     /// What others do, and what comes of itself.
     fn change(&mut self) {
+        self.make_what_is_due();
         let log = self.names.get(Path::new(LOG)).copied();
         match self.random.below(14) {
             0 => self.rough = !self.rough,
@@ -309,11 +368,10 @@ impl World {
             // After a crash nobody knows which names there were.
             11 => (self.names.clear(), self.given.clear()).0,
             12 => {
-                if let Some(node) = self.names.remove(Path::new(LOG)) {
-                    self.names.insert(format!("{LOG}.{}", self.nodes.len()).into(), node);
-                    if self.random.one_in(2) {
-                        self.make();
-                    }
+                // Who has none open makes one at once.
+                let is_open = log.is_some() && log == self.open;
+                if self.move_away() && is_open && self.random.one_in(2) {
+                    self.due = Some(self.now + Duration::from_millis(self.random.below(30)));
                 }
             }
             _ => {
@@ -337,7 +395,20 @@ impl World {
         (self.looks, self.ready, self.room, self.limit) = (was[3] == 0, was[4] == 0, was[5], was[6]);
     }
 
+    /// As logrotate does; whether there was something.
+    fn move_away(&mut self) -> bool {
+        let node = self.names.remove(Path::new(LOG));
+        node.is_some_and(|node| self.names.insert(format!("{LOG}.{}", self.nodes.len()).into(), node).is_none())
+    }
+
+    fn make_what_is_due(&mut self) {
+        if self.due.take().is_some() {
+            self.make();
+        }
+    }
+
     fn make(&mut self) -> usize {
+        assert!(self.due.is_none(), "whoever renamed it finds that another has made it");
         self.nodes.push(Node { copied: Vec::new(), bytes: Vec::new(), modified: self.now });
         self.names.insert(LOG.into(), self.nodes.len() - 1);
         self.nodes.len() - 1
@@ -356,7 +427,8 @@ impl World {
     fn found(&self, node: usize) -> Found {
         let Node { bytes, modified, .. } = &self.nodes[node];
         let (length, modified) = (bytes.len() as u64, *modified);
-        Found { identity: (0, node as u64), is_file: true, length, modified, mode: 0o644, owner: (0, 0) }
+        let links = self.names.values().filter(|&&named| named == node).count() as u64;
+        Found { identity: (0, node as u64), is_file: true, length, modified, mode: 0o644, owner: (0, 0), links }
     }
 
     fn write(&mut self, node: usize, bytes: &[u8]) -> io::Result<usize> {
@@ -403,13 +475,18 @@ impl super::Disk for Shared {
         let opens = disk.opens;
         disk.may(opens)?;
         let there = disk.names.get(Path::new(LOG)).copied();
-        Ok(there.unwrap_or_else(|| disk.make()))
+        let node = there.unwrap_or_else(|| disk.make());
+        disk.open = Some(node);
+        Ok(node)
     }
 
     fn look(&self, path: &Path) -> io::Result<Found> {
         let mut disk = self.0.borrow_mut();
         let looks = disk.looks;
         disk.may(looks)?;
+        if disk.due.is_some_and(|due| disk.now >= due) {
+            disk.make_what_is_due();
+        }
         let node = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(disk.found(node))
     }
@@ -421,7 +498,11 @@ impl super::Disk for Shared {
 
     fn byte_at(&self, file: &usize, position: u64) -> io::Result<Option<u8>> {
         let mut disk = self.0.borrow_mut();
-        disk.may(true)?;
+        if let Err(error) = disk.may(true) {
+            // It may be a reason not to have it open.
+            disk.open = None;
+            return Err(error);
+        }
         Ok(disk.nodes[*file].bytes.get(position as usize).copied())
     }
 
@@ -447,7 +528,10 @@ impl super::Disk for Shared {
         self.0.borrow_mut().rename(from, to)
     }
 
-    fn leave(&self, _: usize) {}
+    fn leave(&self, file: usize) {
+        self.0.borrow_mut().open.take_if(|open| *open == file);
+    }
+
     fn grown_to(&self, _: u64) {}
     fn set_rotation(&self, _: Option<Rotation>) {}
     fn close(&self) {}
