@@ -161,8 +161,10 @@ impl<D: Disk> Output<D> {
         };
         let made = rotator.rotate(&self.disk, path, &opened.found, now);
         self.rotated = match made.and_then(|file| Opened::from(&self.disk, file, false)) {
-            Ok(made) => {
+            Ok(mut made) => {
                 self.leave(batch);
+                // Its own date may be a moment older than the day.
+                made.begun = rotate::day(now);
                 (self.file, self.moved) = (Some(made), None);
                 Some(Ok(()))
             }

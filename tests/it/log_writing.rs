@@ -227,5 +227,5 @@ async fn a_process_that_is_killed_leaves_whole_lines_but_for_one_that_the_next_s
     let (whole, torn): (Vec<_>, Vec<_>) = all.iter().partition(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(torn, [&"{\"timestamp\":\"2026".to_owned(); 3]);
     let whole: Vec<Value> = whole.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(told(&whole).0.len() > 0);
+    assert!(!told(&whole).0.is_empty());
 }

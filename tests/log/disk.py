@@ -275,6 +275,9 @@ def loaded(rule):
         sidecar.deliver()
         missing = sidecar.check(cut=rule == 'copytruncate', all_counted=rule != 'copytruncate')
         assert len(sidecar.files()) > 2 and missing >= 0, sidecar.files()
+        # What logrotate puts aside where it is not the one to make the file.
+        names = os.listdir(sidecar.path('logs'))
+        assert not any(name.endswith('.backup') for name in names), names
     return act
 
 
@@ -318,8 +321,8 @@ def compressing(sidecar):
             except FileNotFoundError:
                 pass
     until(lambda: nice() == '19', nice)
-    part = [name for name in os.listdir(sidecar.path('logs')) if name.endswith('.part')]
-    assert part, os.listdir(sidecar.path('logs'))
+    listed = lambda: os.listdir(sidecar.path('logs'))
+    until(lambda: any(name.endswith('.part') for name in listed()), listed)
     sidecar.deliver()
     began = time.monotonic()
     sidecar.stop()

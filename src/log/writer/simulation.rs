@@ -50,6 +50,21 @@ fn a_rotation_that_fails_is_tried_again_later_and_the_file_grows() {
 }
 
 #[test]
+fn a_file_made_in_the_first_moment_of_a_day_is_of_that_day() {
+    let mut life = Life::new(0);
+    life.rotate(Some(Rotation { daily: true, ..NEVER }));
+    life.add();
+    life.write(1);
+    life.disk(|disk| disk.now = SystemTime::UNIX_EPOCH + Duration::from_millis(30_000 * 86_400_000 + 1));
+    for _ in 0..3 {
+        life.add();
+        life.write(1);
+    }
+    assert_eq!(life.disk(|disk| disk.given.len()), 1);
+    life.end();
+}
+
+#[test]
 fn a_file_that_takes_no_more_is_rotated_whatever_its_size() {
     let mut life = Life::new(0);
     life.rotate(Some(Rotation { daily: true, ..NEVER }));
@@ -409,7 +424,9 @@ impl World {
 
     fn make(&mut self) -> usize {
         assert!(self.due.is_none(), "whoever renamed it finds that another has made it");
-        self.nodes.push(Node { copied: Vec::new(), bytes: Vec::new(), modified: self.now });
+        // The clock that dates files ticks every few milliseconds.
+        let modified = self.now - Duration::from_millis(4);
+        self.nodes.push(Node { copied: Vec::new(), bytes: Vec::new(), modified });
         self.names.insert(LOG.into(), self.nodes.len() - 1);
         self.nodes.len() - 1
     }
