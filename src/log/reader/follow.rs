@@ -342,12 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_empty_at_first_is_known_again_when_it_is_compressed() {
+    fn a_log_that_began_with_half_a_line_is_known_again_when_it_is_compressed() {
         let (mut world, filter) = (World::new(), Filter::default());
         let (mut follower, mut scan, mut found) = (Follower::new(world.log()), Scan::new(&filter), Found::default());
-        world.append(b"");
+        world.append(b"{\"timestamp\":\"2026-11-22T19");
         settle(&mut follower, &mut scan, &mut found);
-        world.write(2);
+        world.append(b":00:00Z\"}\n");
+        world.written += "{\"timestamp\":\"2026-11-22T19:00:00Z\"}\n";
         settle(&mut follower, &mut scan, &mut found);
         world.rename();
         world.gzip();
