@@ -314,7 +314,7 @@ mod tests {
     fn a_long_name_leaves_room_for_why_something_failed() {
         let long = Entry { event_type: Some("x".repeat(300).into()), message: Some("why".into()), ..entry("") };
         let shown = shown([&long], look(Some(200)));
-        assert!(shown.contains(&format!("{}…  ", "x".repeat(MOST - 1))) && shown.ends_with("why\n"), "{shown}");
+        assert!(shown.contains(&format!(" {}…  ", "x".repeat(MOST - 1))) && shown.ends_with("why\n"), "{shown}");
     }
 
     #[test]

@@ -341,6 +341,51 @@ mod tests {
         assert_eq!(found.0, world.written);
     }
 
+    #[test]
+    fn a_log_that_began_with_half_a_line_is_known_again_when_it_is_compressed() {
+        let (mut world, filter) = (World::new(), Filter::default());
+        let (mut follower, mut scan, mut found) = (Follower::new(world.log()), Scan::new(&filter), Found::default());
+        world.append(b"{\"timestamp\":\"2026-11-22T19");
+        settle(&mut follower, &mut scan, &mut found);
+        world.append(b":00:00Z\"}\n");
+        world.written += "{\"timestamp\":\"2026-11-22T19:00:00Z\"}\n";
+        settle(&mut follower, &mut scan, &mut found);
+        world.rename();
+        world.gzip();
+        world.write(1);
+        settle(&mut follower, &mut scan, &mut found);
+        assert_eq!(found.0, world.written);
+    }
+
+    #[test]
+    fn a_log_replaced_by_a_copy_is_not_given_again() {
+        let (mut world, filter) = (World::new(), Filter::default());
+        let (mut follower, mut scan, mut found) = (Follower::new(world.log()), Scan::new(&filter), Found::default());
+        world.write(2);
+        settle(&mut follower, &mut scan, &mut found);
+        fs::copy(world.log(), world.path("copy")).unwrap();
+        fs::rename(world.path("copy"), world.log()).unwrap();
+        settle(&mut follower, &mut scan, &mut found);
+        world.write(1);
+        settle(&mut follower, &mut scan, &mut found);
+        assert_eq!(found.0, world.written);
+    }
+
+    #[test]
+    fn a_last_line_that_nobody_ended_is_given_before_the_next_file() {
+        let (mut world, filter) = (World::new(), Filter::default());
+        let (mut follower, mut scan, mut found) = (Follower::new(world.log()), Scan::new(&filter), Found::default());
+        world.write(1);
+        let unended = "{\"timestamp\":\"2026-11-22T19:00:00.5Z\"}";
+        world.append(unended.as_bytes());
+        world.written += &format!("{unended}\n");
+        settle(&mut follower, &mut scan, &mut found);
+        world.rename();
+        world.write(1);
+        settle(&mut follower, &mut scan, &mut found);
+        assert_eq!((&found.0, scan.tally.damaged), (&world.written, 0));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]

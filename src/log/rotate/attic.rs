@@ -314,7 +314,7 @@ mod tests {
 
     /// What a look leaves of rotated files, each of 10 bytes as is the log, which were written so many seconds ago; and when
     /// to look again.
-    fn left(ages: &[u64], rotation: &Rotation) -> (Vec<(u64, Is)>, Option<Duration>) {
+    fn left(ages: &[i64], rotation: &Rotation) -> (Vec<(u64, Is)>, Option<Duration>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs::write(&path, "0123456789").unwrap();
@@ -322,8 +322,8 @@ mod tests {
         for (at, age) in (0..).zip(ages) {
             let file = names.path(Name { at, is: Is::Plain });
             fs::write(&file, "0123456789").unwrap();
-            let written = SystemTime::now() - Duration::from_secs(*age);
-            File::options().append(true).open(&file).unwrap().set_modified(written).unwrap();
+            let written = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(*age);
+            File::options().append(true).open(&file).unwrap().set_modified(written.into()).unwrap();
         }
         // It has such a name, and is no file.
         fs::create_dir(names.path(Name { at: 99, is: Is::Plain })).unwrap();
@@ -336,6 +336,8 @@ mod tests {
     fn the_newest_stays_plain_and_so_do_those_that_shippers_may_not_have_seen() {
         let rotation = Rotation { gzip: true, ..NEVER };
         assert_eq!(left(&[3600, 3600], &rotation), (vec![(0, Is::Zipped), (1, Is::Plain)], None));
+        // The clock was set back.
+        assert_eq!(left(&[-3600, 3600], &rotation).0, [(0, Is::Zipped), (1, Is::Plain)]);
         let (files, pause) = left(&[3600, 10, 3600], &rotation);
         assert_eq!(files, [(0, Is::Zipped), (1, Is::Plain), (2, Is::Plain)]);
         assert!(pause.is_some_and(|pause| (10..=20).contains(&pause.as_secs())), "{pause:?}");

@@ -98,6 +98,7 @@ mod tests {
             ("deliveries", "deliveries-20261122T192153.123456Z"),
             ("a/.hidden", "a/.hidden-20261122T192153.123456Z"),
             ("a/b.c.d", "a/b.c-20261122T192153.123456Z.d"),
+            ("a/b.gz", "a/b-20261122T192153.123456Z.gz"),
         ] {
             let names = Names::of(Path::new(log)).unwrap();
             let path = |is| names.path(Name { at: AT, is });

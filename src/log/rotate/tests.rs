@@ -129,6 +129,8 @@ fn files_that_are_old_enough_are_compressed_but_for_the_newest() {
     let after = fs::metadata(zipped(&old[0])).unwrap();
     assert_eq!((after.mode(), after.mtime(), after.mtime_nsec()), (before.mode(), before.mtime(), before.mtime_nsec()));
     assert_eq!(unzipped(&zipped(&old[0])), text);
+    let header = flate2::read::GzDecoder::new(File::open(zipped(&old[0])).unwrap()).header().map(|header| header.mtime());
+    assert_eq!(header.map(i64::from), Some(before.mtime()));
     assert!(!old[0].exists());
     // Not old enough, and the newest.
     assert_eq!(rotated(&path).iter().filter(|file| file.extension().is_some_and(|kind| kind == "jsonl")).count(), 1);
