@@ -7,7 +7,8 @@ that is not here, is skipped, and said so. What needs neither is in tests/it/log
 """
 import http.client, http.server, json, os, re, shutil, signal, subprocess, sys, tempfile, threading, time, traceback
 
-PATIENCE = 20  # seconds, for what has to happen
+from programs import PATIENCE, until
+
 MANY = 500  # events of a post, which make about 360 KB of lines
 LIMIT = 400 * 1024  # bytes of a file, where there is one
 SIDEHOOK = os.path.abspath(sys.argv[1])
@@ -18,16 +19,6 @@ counts = {'ok': 0, 'FAILED': 0, 'skipped': 0}
 def say(what, name, why=''):
     counts[what] += 1
     print(f'{what:8}{name}{" - " if why else ""}{why}', flush=True)
-
-
-def until(look, what):
-    """What `look` finds, as soon as it finds something."""
-    end = time.monotonic() + PATIENCE
-    while not (found := look()):
-        if time.monotonic() > end:
-            raise TimeoutError(what() if callable(what) else what)
-        time.sleep(0.01)
-    return found
 
 
 def run(*words):
