@@ -3,7 +3,7 @@
 
     benches/log_share.py [--rounds 15] [--secs 1.0] [--limit 1.2] [--off PATH]
 
-Two sidecars in turn, one connection-bound closed loop each: as it is, and a build that counts its lines and writes none. That one is
+Two sidecars in turn, under the same closed loop: as it is, and a build that counts its lines and writes none. That one is
 made of the checkout's last commit with one line changed, in a temporary folder, unless --off names it. See stand.py.
 """
 from stand import *

@@ -5,7 +5,7 @@
 //! schemas" helps nobody. A key's values of different types share one schema, for most keywords concern one type alone;
 //! and a description stands beside no `$ref` and no `allOf`, where editors would not see it.
 //!
-//! **Invariant:** what `check` finds to be right is right, but for keys that are not available yet.
+//! **Invariant:** what `check` finds to be right is right.
 
 use super::raw::keys::{ENDPOINT, Home, Key, Kind, Otherwise, REFERENCE, SIGNATURE, TOP};
 use crate::schema::{Json, Keywords, object, reference, text};

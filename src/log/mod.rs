@@ -3,7 +3,8 @@
 //! In comes a [`Record`] from whoever saw something happen; out goes one line of JSON (interface, section 6), by way of a
 //! bounded buffer and one thread that writes. `write` costs the relay some hundred nanoseconds and never waits for a disk.
 //! [`record`] is the glossary of all lines, and `keys` the table of what stands in them, of which [`schema`] is made;
-//! [`diagnostics`] is what the process says of itself, on stderr.
+//! [`diagnostics`] is what the process says of itself, on stderr. [`reader`] reads logs again, and [`export`] makes tables,
+//! sums and reports of what it finds.
 //!
 //! ```text
 //! write(Record) ── line ──► buffer ── batch ──► writer (thread) ──► output: file or stdout

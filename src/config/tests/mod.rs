@@ -19,7 +19,7 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue, Method};
 
-/// The interface's example, without the keys that are not available yet.
+/// The interface's example.
 const EXAMPLE: &str = r##"#:schema ./sidehook.schema.json
 
 [listen]
